@@ -1,0 +1,176 @@
+"""What the tests share: the scripts as processes, and waits that all have a bound."""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PYTHON = [sys.executable, '-X', 'dev', '-W', 'error']  # any warning fails the test
+PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
+STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
+SERVERS = ['tsTserv.py', 'tsUserv.py']
+CLIENTS = ['tsTclnt.py', 'tsUclnt.py']
+PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
+
+
+def has_ipv6() -> bool:
+    """Return whether this machine has the address ::1."""
+    try:
+        socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason='this machine has no IPv6')
+
+
+def free_port() -> int:
+    """Return a port that the system has just given, and that nobody listens on."""
+    with socket.create_server(('127.0.0.1', 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return as soon as condition() is true; fail if that takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, 'waited in vain'
+        time.sleep(0.01)
+
+
+def unstamped(data: bytes) -> bytes:
+    """Return data without the timestamps in it."""
+    return re.sub(STAMP, b'', data)
+
+
+class Server:
+    """A server script as a process; its two outputs go to files in folder."""
+
+    def __init__(
+        self, folder: Path, script: str, *options: str, root: Path = ROOT, **popen
+    ):
+        while True:
+            self.port = free_port()
+            self.out = folder / f'{script}-{self.port}.out'
+            self.err = folder / f'{script}-{self.port}.err'
+            self.command = [*PYTHON, root / script, '--port', str(self.port), *options]
+            self.start(**popen)
+            if (
+                'Address already in use' not in self.errors
+            ):  # by another test, meanwhile
+                break
+
+    def start(self, **popen) -> None:
+        """Start the process, for the first time or again, and wait until it serves."""
+        self.out.unlink(missing_ok=True)
+        with open(self.out, 'wb') as out, open(self.err, 'wb') as err:
+            popen = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': err} | popen
+            self.process = subprocess.Popen(self.command, **popen)
+        wait_until(lambda: self.log or self.process.poll() is not None)
+
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self.out.read_text()
+
+    @property
+    def errors(self) -> str:
+        """What it has printed on standard error so far."""
+        return self.err.read_text()
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has printed text, that often."""
+        wait_until(lambda: self.log.count(text) >= times)
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Send it a signal and return the status with which it ends."""
+        self.process.send_signal(signum)
+        return self.process.wait(PATIENCE)
+
+    def connect(self, host: str = '127.0.0.1') -> socket.socket:
+        """Return a new TCP connection to it."""
+        return socket.create_connection((host, self.port), timeout=PATIENCE)
+
+
+def run(script: str, port: int, data: bytes, *options: str, root: Path = ROOT, **popen):
+    """Run a client on data as its standard input and return the CompletedProcess."""
+    command = [*PYTHON, root / script, '--port', str(port), *options]
+    popen = {'capture_output': True, 'timeout': PATIENCE} | popen
+    return subprocess.run(command, input=data, **popen)
+
+
+def start_client(script: str, port: int, **popen) -> subprocess.Popen:
+    """Start a client on pipes, to talk with it line by line."""
+    command = [*PYTHON, ROOT / script, '--port', str(port)]
+    pipes = dict.fromkeys(['stdin', 'stdout', 'stderr'], subprocess.PIPE)
+    return subprocess.Popen(command, bufsize=0, **pipes | popen)
+
+
+def peak_memory(process: subprocess.Popen) -> int:
+    """Return the most memory that a process has had so far, in KiB: see proc(5)."""
+    status = Path(f'/proc/{process.pid}/status').read_text()
+    return int(re.search(r'VmHWM:\s+(\d+)', status)[1])
+
+
+def terminal(script: str, port: int, *options: str, **spawn) -> pexpect.spawn:
+    """Run a script on a pseudo-terminal of its own, for a person to type at."""
+    arguments = [*PYTHON[1:], str(ROOT / script), '--port', str(port), *options]
+    environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
+    spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
+    process = pexpect.spawn(PYTHON[0], arguments, **spawn)
+    process.logfile_read = io.BytesIO()
+    return process
+
+
+def screen(process: pexpect.spawn) -> str:
+    """Wait for the end of a terminal()'s script and return all that it has shown."""
+    process.expect(pexpect.EOF)
+    process.close()
+    return process.logfile_read.getvalue().decode().replace('\r\n', '\n')
+
+
+def exchange(connection: socket.socket, data: bytes) -> bytes:
+    """Send data on TCP and return the reply once all of the data is back."""
+    connection.sendall(data)
+    reply = b''
+    while unstamped(reply) != data:
+        part = connection.recv(65536)
+        assert part, 'the server has closed the connection'
+        reply += part
+    return reply
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what comes on a TCP connection up to its end."""
+    data = b''
+    while part := connection.recv(65536):
+        data += part
+    return data
+
+
+def send_until_blocked(connection: socket.socket) -> None:
+    """Send on TCP, and read no reply, until the other side takes no more."""
+    connection.settimeout(0.2)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            connection.sendall(b'x' * 65536)
+
+
+def close_with_reset(connection: socket.socket) -> None:
+    """Close a TCP connection by a reset: SO_LINGER with 0 seconds, see socket(7)."""
+    linger = struct.pack('ii', 1, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.close()
