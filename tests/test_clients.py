@@ -1,0 +1,162 @@
+"""What both clients keep to, with the servers that they are made for."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers import (
+    PAIRS,
+    PATIENCE,
+    PYTHON,
+    ROOT,
+    STAMP,
+    peak_memory,
+    run,
+    start_client,
+    unstamped,
+    wait_until,
+)
+
+
+def replies(result: subprocess.CompletedProcess) -> bytes:
+    """Return what a client wrote, without the timestamps, if it had no trouble."""
+    assert (result.stderr, result.returncode) == (b'', 0)
+    return unstamped(result.stdout)
+
+
+# A filter
+
+
+def test_in_a_pipe_it_prints_the_replies_alone(pair):
+    result = run(pair.client, pair.server.port, b'a\nb\n')
+    assert re.fullmatch(STAMP + rb'a\n' + STAMP + rb'b\n', result.stdout)
+    assert (result.stderr, result.returncode) == (b'', 0)
+
+
+def test_a_last_line_without_a_newline_is_sent_as_well(pair):
+    assert replies(run(pair.client, pair.server.port, b'a\nb')) == b'a\nb\n'
+
+
+def test_an_empty_line_quits_it(pair):
+    assert replies(run(pair.client, pair.server.port, b'a\n\nb\n')) == b'a\n'
+
+
+def test_empty_input_quits_it(pair):
+    assert replies(run(pair.client, pair.server.port, b'')) == b''
+
+
+def test_each_reply_is_there_before_the_next_line_is_entered(pair):
+    with start_client(pair.client, pair.server.port) as client:
+        for line in b'a\n', b'b\n':
+            client.stdin.write(line)
+            assert unstamped(client.stdout.readline()) == line
+        client.stdin.close()
+        assert client.wait(PATIENCE) == 0
+
+
+def test_head_gets_its_line_and_nobody_sees_a_traceback(pair):
+    client = shlex.join(
+        [*PYTHON, f'{ROOT / pair.client}', '--port', f'{pair.server.port}']
+    )
+    result = subprocess.run(
+        ['sh', '-c', f'yes | {client} | head -1'], capture_output=True, timeout=PATIENCE
+    )
+    assert replies(result) == b'y\n'
+
+
+def test_a_full_disk_is_an_error_of_one_line(pair):
+    with open('/dev/full', 'wb') as full:
+        output = {'stdout': full, 'stderr': subprocess.PIPE, 'capture_output': False}
+        result = run(pair.client, pair.server.port, b'a\nb\n', **output)
+    assert result.returncode == 1
+    expected = (
+        rf'{pair.client}: cannot talk to localhost port \d+: No space left on device\n'
+    )
+    assert re.fullmatch(expected, result.stderr.decode())
+
+
+# Lines of any length, bytes of any kind
+
+
+def in_messages(line: bytes, size: int = 997) -> bytes:
+    """Return a line of ASCII as its replies show it, one below the other."""
+    parts = [line[start : start + size] for start in range(0, len(line), size)]
+    return b''.join(part + b'\n' for part in parts)
+
+
+def test_lines_of_every_length_around_bufsiz_come_back_each_in_step(pair):
+    lengths = [*range(1, 30), *range(990, 1030), *range(1990, 2000), 2048, 4096, 10000]
+    lines = [(b'%d:' % length * length)[:length] for length in lengths]
+    result = run(pair.client, pair.server.port, b'\n'.join(lines))
+    assert replies(result) == b''.join(map(in_messages, lines))
+
+
+@pytest.mark.parametrize('character', ['é', '€', '🐍', 'aé€🐍'])
+def test_no_character_of_a_long_line_is_broken(pair, character):
+    for shift in range(4):
+        line = 'x' * shift + character * 1000
+        result = run(pair.client, pair.server.port, line.encode())
+        shown = [unstamped(reply).decode() for reply in result.stdout.splitlines()]
+        assert len(shown) > 1
+        assert ''.join(shown) == line
+
+
+def tail(path: Path) -> bytes:
+    """Return the last bytes of a file."""
+    with open(path, 'rb') as file:
+        file.seek(max(0, path.stat().st_size - 50))
+        return file.read()
+
+
+def test_a_line_of_many_megabytes_comes_back_whole_in_bounded_memory(pair, tmp_path):
+    megabyte = b'0123456789abcdef' * 2**16
+    shown = tmp_path / 'shown'
+    with open(shown, 'wb') as output:
+        client = start_client(pair.client, pair.server.port, stdout=output)
+    with client:
+        client.stdin.write(b'before\n')
+        wait_until(lambda: tail(shown).endswith(b']before\n'))
+        memory_before = peak_memory(client)
+        for _ in range(16):
+            client.stdin.write(megabyte)
+        client.stdin.write(b'\nafter\n')
+        wait_until(lambda: tail(shown).endswith(b']after\n'))
+        assert peak_memory(client) < memory_before + 2048
+        client.stdin.close()
+        assert client.wait(PATIENCE) == 0
+    *replies, last = unstamped(shown.read_bytes()).splitlines()
+    assert b''.join(replies) == b'before' + megabyte * 16
+    assert last == b'after'
+
+
+@pytest.mark.parametrize('locale', ['C', 'C.UTF-8', 'POSIX', 'en_US.ISO-8859-1'])
+@pytest.mark.parametrize('utf8_mode', ['0', '1'])
+def test_input_that_is_not_utf_8_comes_back_byte_for_byte(pair, locale, utf8_mode):
+    every_byte = bytes(range(256)).replace(b'\n', b'')
+    data = every_byte * 10 + b'\ncaf\xe9\n\xff\xfe\0\n' + b'\x80' * 3000 + b'\r\n'
+    environment = os.environ | {'LC_ALL': locale, 'PYTHONUTF8': utf8_mode}
+    result = run(pair.client, pair.server.port, data, env=environment)
+    assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')
+
+
+SIZES = [(31, 31), (64, 64), (4096, 4096), (100000, 100000), (64, 4096), (4096, 64)]
+
+
+@pytest.mark.parametrize(('server_size', 'client_size'), SIZES)
+@pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
+def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
+    serve, tmp_path, script, client, server_size, client_size
+):
+    for side, size in ('server', server_size), ('client', client_size):
+        (tmp_path / side).mkdir()
+        for path in ROOT.glob('*.py'):
+            text = path.read_text().replace('BUFSIZ = 1024', f'BUFSIZ = {size}')
+            (tmp_path / side / path.name).write_text(text)
+    port = serve(script, root=tmp_path / 'server').port
+    data = b'x\n' + '0123456789é'.encode() * 10000 + b'\ny\n'
+    result = run(client, port, data, root=tmp_path / 'client')
+    assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')
+    assert unstamped(result.stdout.splitlines()[-1]) == b'y'
