@@ -15,7 +15,8 @@ PORT = 21567
 BUFSIZ = 1024  # bytes, 31 or more: a stamp, a character and a newline have to fit
 MSGSIZ = max(4, min(BUFSIZ, 65507) - len('[Sat Jun 17 17:27:21 2006]\n'))
 
-timestamp = lru_cache(maxsize=1)(ctime)  # formatted once a second, not once a message
+# Formatted once a second rather than once a message.
+stamp = lru_cache(maxsize=1)(lambda second: f'[{ctime(second)}]'.encode())
 
 
 def stamped(data: bytes) -> bytes:
@@ -23,7 +24,7 @@ def stamped(data: bytes) -> bytes:
 
     The timestamp is ctime() of this moment; the reply is 26 bytes longer than data.
     """
-    return f'[{timestamp(int(time()))}]'.encode() + data
+    return stamp(int(time())) + data
 
 
 def options(doc: str, host: str, action: str, threads: str = '') -> Namespace:

@@ -32,9 +32,9 @@ def serve() -> None:
             with tcpCliSock:
                 log(f'...connected from: {shown(addr)}')
                 dialog(tcpCliSock)
-        except OSError as problem:
-            log(f'...connection lost: {problem.strerror}')
-            if not isinstance(problem, ConnectionError):
+        except OSError as why:
+            log(f'...connection lost: {why.strerror}')
+            if not isinstance(why, ConnectionError):
                 sleep(1)  # no file descriptor is left, say, until a client leaves
 
 

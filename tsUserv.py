@@ -13,17 +13,17 @@ args = options(__doc__, HOST, 'cannot serve on')
 
 with socket(args.family, SOCK_DGRAM) as udpSerSock:  # closed on Ctrl-C
     udpSerSock.bind(args.ADDR)
+    event = ''
 
     while True:
-        log('waiting for message...')
+        log(f'{event}waiting for message...')  # both in one write, which is what costs
         data, addr = udpSerSock.recvfrom(65535)  # BUFSIZ would cut a longer one off
         client = shown(addr)
-        # Not a client but a service, and two services could answer each other for ever.
-        if addr[1] < 1024 or addr[1] == args.port:
-            log(f'...received from and not returned to: {client}')
-            continue
         try:
+            # Two services would answer each other for ever.
+            if addr[1] < 1024 or addr[1] == args.port:
+                raise OSError(0, 'not from a client')
             udpSerSock.sendto(stamped(data), addr)
-            log(f'...received from and returned to: {client}')
-        except OSError as problem:
-            log(f'...received from and not returned to: {client}: {problem.strerror}')
+            event = f'...received from and returned to: {client}\n'
+        except OSError as why:
+            event = f'...received from and not returned to: {client}: {why.strerror}\n'
