@@ -35,6 +35,8 @@ def options(doc: str, host: str, action: str, threads: str = '') -> Namespace:
     result has host, port and threads, and for socket() and its methods family and ADDR.
     Raises OSError or UnicodeError where the host is unknown (getaddrinfo(3)).
     """
+    while os.open(os.devnull, os.O_RDWR) < 2:  # as in `tsTclnt.py <&- >&-`:
+        pass  # no socket is to become the standard input or output
     parser = ArgumentParser(description=doc, formatter_class=RawTextHelpFormatter)
     add = parser.add_argument
     add('--host', default=host, help=f'name or address (default: {host or "any"})')
@@ -82,18 +84,16 @@ def complain(args: Namespace, action: str, reason: object) -> None:
     """Print one line on standard error; the script's status will be 1."""
     args.status = 1
     line = f'{action} {args.host or "any address"} port {args.port}: {reason}'
-    print(f'{os.path.basename(sys.argv[0])}: {line}', file=sys.stderr)
+    log(f'{os.path.basename(sys.argv[0])}: {line}', fd=2)
 
 
-def log(line: str) -> None:
-    """Print a server's line: whole, even with many threads, and at once.
+def log(line: str, fd: int = 1) -> None:
+    """Print a line at once, and whole, even with many threads.
 
-    Where it cannot be printed, since its reader has gone, say, the server goes on.
+    Where that cannot be, since its reader has gone, say, the script goes on without.
     """
-    try:
-        os.write(1, f'{line}\n'.encode())
-    except OSError:
-        pass
+    with suppress(OSError):
+        os.write(fd, f'{line}\n'.encode(errors='backslashreplace'))
 
 
 def shown(addr: tuple[str, int]) -> tuple[str, int]:
@@ -107,8 +107,8 @@ def entered(prompt: str) -> Iterator[bytes]:
     From a terminal, each is prompted for and can be edited, and their end raises
     EOFError. From elsewhere, a line longer than MSGSIZ comes in parts.
     """
-    if not sys.stdin.isatty():
-        return iter(partial(sys.stdin.buffer.readline, MSGSIZ), b'')
+    if not os.isatty(0):
+        return iter(partial(open(0, 'rb', closefd=False).readline, MSGSIZ), b'')
     with suppress(ImportError):
         import readline  # noqa: F401 - input() has the arrow keys from it
     sys.stdin = open(0, encoding='utf-8', errors='surrogateescape', closefd=False)
@@ -142,4 +142,4 @@ def show(data: bytes) -> None:
         while data:
             data = data[os.write(1, data) :]
     except BrokenPipeError:
-        os._exit(0)  # who reads has had enough, as in `tsTclnt.py | head -1`
+        raise KeyboardInterrupt from None  # who reads has had enough: `... | head -1`

@@ -33,7 +33,7 @@ def serve() -> None:
                 log(f'...connected from: {shown(addr)}')
                 dialog(tcpCliSock)
         except OSError as why:
-            log(f'...connection lost: {why.strerror}')
+            log(f'...connection failed: {why.strerror}')
             if not isinstance(why, ConnectionError):
                 sleep(1)  # no file descriptor is left, say, until a client leaves
 

@@ -27,11 +27,11 @@ while True:
     reply, addr = b'', args.ADDR
     try:
         # What comes late or from a stranger is not the reply.
-        while not (reply.endswith(b']' + data) and addr[1] == args.port):
+        while not (reply.partition(b']')[2] == data and addr[1] == args.port):
             udpCliSock.settimeout(deadline - monotonic())
             reply, addr = udpCliSock.recvfrom(BUFSIZ)
         show(reply + b'\n')
-    except (TimeoutError, ValueError):  # ValueError: no time is left to set
+    except (BlockingIOError, TimeoutError, ValueError):  # no time is left, or to set
         complain(args, 'no reply from', f'waited {TIMEOUT} seconds')
         udpCliSock.close()
         udpCliSock = socket(args.family, SOCK_DGRAM)  # a late reply misses this one

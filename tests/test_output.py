@@ -79,8 +79,8 @@ def test_when_the_disk_is_full_the_server_goes_on(start, script, client):
 
 
 @pairs
-def test_with_its_output_closed_the_server_goes_on(start, script, client):
-    server = start(script, preexec_fn=lambda: os.close(1))
+def test_with_input_and_output_closed_the_server_goes_on(start, script, client):
+    server = start(script, preexec_fn=lambda: os.closerange(0, 2))
     for _ in range(3):
         assert_it_serves(server, client)
     assert_it_ends_well(server)

@@ -162,7 +162,7 @@ def test_a_client_that_resets_in_mid_dialog_does_no_harm(server):
         client = server.connect()
         exchange(client, b'hi')
         close_with_reset(client)
-    server.wait_for('...connection lost: Connection reset by peer', times=20)
+    server.wait_for('...connection failed: Connection reset by peer', times=20)
     assert_it_serves(server)
 
 
@@ -195,7 +195,7 @@ def test_a_client_whose_machine_has_vanished_does_not_hold_it_for_ever(loopback,
     with server.connect() as client:
         exchange(client, b'hi')
         loopback(False)
-        server.wait_for('...connection lost: ')
+        server.wait_for('...connection failed: ')
         loopback(True)
         assert_it_serves(server)
 
@@ -247,7 +247,7 @@ def test_every_line_of_the_log_is_whole_however_many_threads_write_it(serve):
     server.wait_for(WAITING, times=808)
     line = rf"{re.escape(WAITING)}|{re.escape(CONNECTED)}\('127\.0\.0\.1', \d+\)"
     odd = [text for text in server.log.splitlines() if not re.fullmatch(line, text)]
-    assert set(odd) <= {'...connection lost: Connection reset by peer'}
+    assert set(odd) <= {'...connection failed: Connection reset by peer'}
     assert server.log.count(CONNECTED) == 800
 
 
@@ -265,7 +265,7 @@ def test_with_more_clients_than_open_files_allowed_it_neither_dies_nor_spins(ser
     )
     server.wait_for(WAITING, times=50)
     clients = [server.connect() for _ in range(40)]
-    server.wait_for('...connection lost: Too many open files')
+    server.wait_for('...connection failed: Too many open files')
     served = server.log.count(CONNECTED)
     assert served >= 10
     before = cpu_seconds(server.process.pid)

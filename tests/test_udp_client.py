@@ -62,7 +62,7 @@ def test_a_lost_reply_is_reported_and_the_dialog_goes_on(server, client):
     assert result.result().returncode == 1
 
 
-@pytest.mark.parametrize('second_line', [b'two', b'one', b'xone', b'e'])
+@pytest.mark.parametrize('second_line', [b'two', b'one', b'xone', b'e', b'x]one'])
 @pytest.mark.parametrize('to', ['where it came from', 'where the next came from'])
 def test_a_reply_that_comes_too_late_is_not_shown_as_that_to_another_line(
     server, client, second_line, to
