@@ -11,7 +11,7 @@ from time import sleep
 
 from common import BUFSIZ, HOST, log, options, shown, stamped
 
-args = options(__doc__, HOST, 'cannot serve on', threads='clients to serve at once')
+args = options(__doc__, HOST, 'cannot serve on', threads='clients at once (default: 1)')
 
 tcpSerSock = socket(args.family, SOCK_STREAM)
 tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # restart on the same port at once
