@@ -230,7 +230,7 @@ def busy(port: int, clients: int, count: int = 10000) -> float:
             client.sendall(message)
         replies = 0
         while replies < count:
-            for key, _ in selector.select(PATIENCE):
+            for key, _ in selector.select(PATIENCE) or sys.exit(f'stuck: port {port}'):
                 key.fileobj.recv(2048)
                 replies += 1
                 if replies <= count - clients:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable, '-X', 'dev', '-W', 'error']  # any warning fails the test
 PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
+STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends
 SERVERS = ['tsTserv.py', 'tsUserv.py']
 CLIENTS = ['tsTclnt.py', 'tsUclnt.py']
 PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
@@ -41,6 +42,19 @@ def free_port() -> int:
     """Return a port that the system has just given, and that nobody listens on."""
     with socket.create_server(('127.0.0.1', 0)) as probe:
         return probe.getsockname()[1]
+
+
+def command(script: str, port: int, *options: str, root: Path = ROOT) -> list[str]:
+    """Return the words of the command that runs a script."""
+    return [*PYTHON, str(root / script), '--port', str(port), *options]
+
+
+def udp_socket() -> socket.socket:
+    """Return a UDP socket on 127.0.0.1, at a port that the system chose."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.settimeout(PATIENCE)
+    udp.bind(('127.0.0.1', 0))
+    return udp
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -66,11 +80,10 @@ class Server:
             self.port = free_port()
             self.out = folder / f'{script}-{self.port}.out'
             self.err = folder / f'{script}-{self.port}.err'
-            self.command = [*PYTHON, root / script, '--port', str(self.port), *options]
+            self.command = command(script, self.port, *options, root=root)
             self.start(**popen)
-            if (
-                'Address already in use' not in self.errors
-            ):  # by another test, meanwhile
+            # Another test may have taken the port meanwhile.
+            if 'Address already in use' not in self.errors:
                 break
 
     def start(self, **popen) -> None:
@@ -100,23 +113,23 @@ class Server:
         self.process.send_signal(signum)
         return self.process.wait(PATIENCE)
 
-    def connect(self, host: str = '127.0.0.1') -> socket.socket:
+    def connect(self) -> socket.socket:
         """Return a new TCP connection to it."""
-        return socket.create_connection((host, self.port), timeout=PATIENCE)
+        return socket.create_connection(('127.0.0.1', self.port), timeout=PATIENCE)
 
 
 def run(script: str, port: int, data: bytes, *options: str, root: Path = ROOT, **popen):
     """Run a client on data as its standard input and return the CompletedProcess."""
-    command = [*PYTHON, root / script, '--port', str(port), *options]
     popen = {'capture_output': True, 'timeout': PATIENCE} | popen
-    return subprocess.run(command, input=data, **popen)
+    return subprocess.run(
+        command(script, port, *options, root=root), input=data, **popen
+    )
 
 
 def start_client(script: str, port: int, **popen) -> subprocess.Popen:
     """Start a client on pipes, to talk with it line by line."""
-    command = [*PYTHON, ROOT / script, '--port', str(port)]
     pipes = dict.fromkeys(['stdin', 'stdout', 'stderr'], subprocess.PIPE)
-    return subprocess.Popen(command, bufsize=0, **pipes | popen)
+    return subprocess.Popen(command(script, port), bufsize=0, **pipes | popen)
 
 
 def peak_memory(process: subprocess.Popen) -> int:
@@ -125,12 +138,12 @@ def peak_memory(process: subprocess.Popen) -> int:
     return int(re.search(r'VmHWM:\s+(\d+)', status)[1])
 
 
-def terminal(script: str, port: int, *options: str, **spawn) -> pexpect.spawn:
+def terminal(script: str, port: int, **spawn) -> pexpect.spawn:
     """Run a script on a pseudo-terminal of its own, for a person to type at."""
-    arguments = [*PYTHON[1:], str(ROOT / script), '--port', str(port), *options]
+    python, *arguments = command(script, port)
     environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
     spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
-    process = pexpect.spawn(PYTHON[0], arguments, **spawn)
+    process = pexpect.spawn(python, arguments, **spawn)
     process.logfile_read = io.BytesIO()
     return process
 

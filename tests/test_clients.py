@@ -10,9 +10,9 @@ import pytest
 from helpers import (
     PAIRS,
     PATIENCE,
-    PYTHON,
     ROOT,
     STAMP,
+    command,
     peak_memory,
     run,
     start_client,
@@ -58,9 +58,7 @@ def test_each_reply_is_there_before_the_next_line_is_entered(pair):
 
 
 def test_head_gets_its_line_and_nobody_sees_a_traceback(pair):
-    client = shlex.join(
-        [*PYTHON, f'{ROOT / pair.client}', '--port', f'{pair.server.port}']
-    )
+    client = shlex.join(command(pair.client, pair.server.port))
     result = subprocess.run(
         ['sh', '-c', f'yes | {client} | head -1'], capture_output=True, timeout=PATIENCE
     )
@@ -97,9 +95,9 @@ def test_with_its_output_closed_it_goes_on_to_the_end(pair):
 # Lines of any length, bytes of any kind
 
 
-def in_messages(line: bytes, size: int = 997) -> bytes:
+def in_messages(line: bytes) -> bytes:
     """Return a line of ASCII as its replies show it, one below the other."""
-    parts = [line[start : start + size] for start in range(0, len(line), size)]
+    parts = [line[start : start + 997] for start in range(0, len(line), 997)]
     return b''.join(part + b'\n' for part in parts)
 
 

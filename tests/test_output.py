@@ -9,7 +9,7 @@ import sys
 import termios
 
 import pytest
-from helpers import PAIRS, PATIENCE, PYTHON, ROOT, free_port, run, wait_until
+from helpers import PAIRS, PATIENCE, command, free_port, run, wait_until
 
 FIRST_LINES = {
     'tsTserv.py': ['waiting for connection...', '...connected from: (', 'waiting for'],
@@ -25,8 +25,8 @@ def start():
 
     def start(script: str, **popen) -> subprocess.Popen:
         port = free_port()
-        command = [*PYTHON, ROOT / script, '--port', str(port)]
-        process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, **popen)
+        words = command(script, port)
+        process = subprocess.Popen(words, text=True, stderr=subprocess.PIPE, **popen)
         process.port = port
         processes.append(process)
         return process

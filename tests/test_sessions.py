@@ -7,9 +7,8 @@ import pexpect
 import pytest
 from helpers import (
     PATIENCE,
-    PYTHON,
-    ROOT,
     STAMP,
+    command,
     free_port,
     screen,
     terminal,
@@ -138,9 +137,9 @@ def test_a_typed_line_longer_than_a_message_comes_back_whole(pair):
 
 
 def test_with_its_output_in_a_file_the_prompt_stays_on_the_terminal(pair, tmp_path):
-    arguments = shlex.join([*PYTHON, f'{ROOT / pair.client}'])
-    command = f'{arguments} --port {pair.server.port} > {tmp_path}/replies'
-    client = pexpect.spawn('/bin/sh', ['-c', command], timeout=PATIENCE)
+    words = shlex.join(command(pair.client, pair.server.port))
+    shell = ['-c', f'{words} > {tmp_path}/replies']
+    client = pexpect.spawn('/bin/sh', shell, timeout=PATIENCE)
     client.expect_exact('> ')
     client.sendline('hi')
     client.expect_exact('> ')

@@ -7,9 +7,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import PATIENCE, close_with_reset, peak_memory, run, start_client
-
-STAMPED = b'[Sat Jun 17 17:27:21 2006]'
+from helpers import PATIENCE, STAMPED, close_with_reset, peak_memory, run, start_client
 
 
 @pytest.fixture
@@ -25,9 +23,9 @@ def client(listener):
     """Start the client on some input; gives its future result and the connection."""
     with ThreadPoolExecutor(1) as pool:
 
-        def start(data: bytes, **popen):
+        def start(data: bytes):
             port = listener.getsockname()[1]
-            result = pool.submit(run, 'tsTclnt.py', port, data, **popen)
+            result = pool.submit(run, 'tsTclnt.py', port, data)
             connection, _ = listener.accept()
             connection.settimeout(PATIENCE)
             return result, connection

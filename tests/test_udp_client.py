@@ -2,22 +2,18 @@
 
 import re
 import signal
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import PATIENCE, free_port, run, start_client
+from helpers import PATIENCE, STAMPED, free_port, run, start_client, udp_socket
 
-STAMPED = b'[Sat Jun 17 17:27:21 2006]'
 LATE = b'[Sat Jun 17 17:27:20 2006]'
 
 
 @pytest.fixture
 def server():
     """A UDP socket, for a test to be the server."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.settimeout(PATIENCE)
-        server.bind(('127.0.0.1', 0))
+    with udp_socket() as server:
         yield server
 
 
@@ -92,7 +88,7 @@ def test_a_reply_that_the_network_has_doubled_is_shown_once(server, client):
 def test_a_datagram_from_a_stranger_is_not_shown(server, client, strange):
     result = client(b'one\n')
     data, addr = server.recvfrom(65535)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+    with udp_socket() as stranger:
         stranger.sendto(strange, addr)
     server.sendto(STAMPED + data, addr)
     assert result.result(PATIENCE).stdout == STAMPED + b'one\n'
@@ -102,7 +98,7 @@ def test_a_datagram_from_a_stranger_is_not_shown(server, client, strange):
 def test_strangers_cannot_keep_it_waiting(server, client):
     result = client(b'one\n')
     _, addr = server.recvfrom(65535)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+    with udp_socket() as stranger:
         while not result.done():
             stranger.sendto(LATE + b'one', addr)
     assert_missed(result.result().stderr, 1)

@@ -6,7 +6,7 @@ import socket
 import struct
 
 import pytest
-from helpers import PATIENCE, STAMP, unstamped, wait_until
+from helpers import STAMP, udp_socket, unstamped, wait_until
 
 WAITING = 'waiting for message...'
 RETURNED = '...received from and returned to: '
@@ -21,9 +21,7 @@ def server(serve):
 @pytest.fixture
 def client():
     """A UDP socket on 127.0.0.1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(PATIENCE)
-        client.bind(('127.0.0.1', 0))
+    with udp_socket() as client:
         yield client
 
 
@@ -66,18 +64,17 @@ def test_it_logs_each_datagram_as_the_book_does(server, client):
 
 
 def test_each_of_many_clients_gets_its_own_replies(server):
-    clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(50)]
+    clients = [udp_socket() for _ in range(50)]
     for number, client in enumerate(clients):
         client.sendto(b'%d' % number, ('127.0.0.1', server.port))
     for number, client in enumerate(clients):
-        client.settimeout(PATIENCE)
         assert unstamped(client.recv(1024)) == b'%d' % number
         client.close()
 
 
 def test_senders_that_have_gone_do_no_harm(server, client):
     for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        with udp_socket() as gone:
             gone.sendto(b'bye', ('127.0.0.1', server.port))
     assert unstamped(ask(client, server, b'hi')) == b'hi'
 
