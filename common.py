@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from signal import SIGINT, SIGTERM, default_int_handler, signal
 from socket import *
-from time import ctime, time
+from time import ctime, time_ns
 
 HOST = ''  # blank: any address of this machine to a server, localhost to a client
 PORT = 21567
@@ -24,7 +24,7 @@ def stamped(data: bytes) -> bytes:
 
     The timestamp is ctime() of this moment; the reply is 26 bytes longer than data.
     """
-    return stamp(int(time())) + data
+    return stamp(time_ns() // 10**9) + data
 
 
 def options(doc: str, host: str, action: str, threads: str = '') -> Namespace:

@@ -23,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import cycle, islice
 from operator import truediv
 from pathlib import Path
 from statistics import median
@@ -36,6 +37,7 @@ from common import MSGSIZ, stamped  # noqa: E402
 HOST = '127.0.0.1'
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 PATIENCE = 20  # seconds, for what could otherwise take for ever
+QUIT = 'benchmark.py: a server has quit'
 
 
 # The other servers: the listings as programs, the rest as functions
@@ -185,14 +187,29 @@ def memory(pid: int, field: str) -> float:
 
 # The loads: what a client or many do in one turn, in messages per second
 
+# What people enter: short lines in four languages, and one as long as the clients send.
+LINES = (
+    b'hi\n',
+    b'spanish inquisition\n',
+    '¿Qué hora es?\n'.encode(),
+    'Который час?\n'.encode(),
+    '今何時ですか\n'.encode(),
+    b'x' * MSGSIZ + b'\n',
+)
 
-def lock_step(client: socket.socket, size: int = 50, count: int = 300) -> float:
-    """A TCP client sends a message, gets the reply, sends the next."""
-    message = b'x' * (size - 1) + b'\n'
+
+def lock_step(
+    client: socket.socket, lines: Sequence[bytes] = LINES, count: int = 300
+) -> float:
+    """A TCP client sends a line, gets the reply, sends the next.
+
+    It does as little as it can, since its time is a part of each round trip.
+    """
+    buffer, newline = bytearray(2048), ord('\n')
     begin = time.perf_counter()
-    for _ in range(count):
-        client.sendall(message)
-        while not client.recv(2048).endswith(b'\n'):
+    for line in islice(cycle(lines), count):
+        client.send(line)
+        while buffer[(client.recv_into(buffer) or sys.exit(QUIT)) - 1] != newline:
             pass
     return count / (time.perf_counter() - begin)
 
@@ -296,14 +313,18 @@ def progress(text: str) -> None:
 
 
 def compare(
-    title: str, rounds: int, turns: dict[str, Callable[[], float]]
+    title: str, rounds: int, turns: Mapping[str, Sequence[Callable[[], float]]]
 ) -> list[Row]:
-    """Take turns; return a row for each, with the ratio of the first one to it."""
+    """Take turns; return a row for each name, with the ratio of the first one to it.
+
+    A name has one turn a round: its first, its second, and so on, and its first again.
+    """
     rates: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(rounds):
         progress(f'{title}: round {number + 1} of {rounds}')
         for name in random.sample(list(turns), len(turns)):
-            rates[name].append(turns[name]())
+            turn = turns[name][number % len(turns[name])]
+            rates[name].append(turn())
     ours, *others = rates.values()
     ratios = [None, *(median(map(truediv, ours, other)) for other in others)]
     figures = [median(rate) for rate in rates.values()]
@@ -312,53 +333,63 @@ def compare(
 
 
 def compare_connected(
-    title: str, rounds: int, servers: dict[str, Server], load: Callable, **options: int
+    title: str,
+    rounds: int,
+    servers: dict[str, list[Server]],
+    load: Callable[..., float],
+    **options: object,
 ) -> list[Row]:
-    """Compare servers by a load on one connection to each."""
+    """Compare servers, of which there may be several alike, by a load on each."""
     with ExitStack() as connections:
-        turns = {}
-        for name, server in servers.items():
-            client = connections.enter_context(connect(server.port, server.kind))
-            pid = {'pid': server.pid} if load is processor_time else {}
-            turns[name] = functools.partial(load, client, **options, **pid)
+        turns: dict[str, list[Callable[[], float]]] = {name: [] for name in servers}
+        for name, alike in servers.items():
+            for server in alike:
+                client = connections.enter_context(connect(server.port, server.kind))
+                pid = {'pid': server.pid} if load is processor_time else {}
+                turns[name].append(functools.partial(load, client, **options, **pid))
         return compare(title, rounds, turns)
 
 
 def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
     """Measure everything; return the tables by their titles."""
     progress('starting the servers')
-    tcp = Server(stack, TCP, ROOT / 'tsTserv.py')
     udp = Server(stack, UDP, ROOT / 'tsUserv.py')
     many = Server(stack, TCP, ROOT / 'tsTserv.py', '--threads', 256)
-    listing_tcp = Server(stack, TCP, '-c', LISTING_TCP)
     listing_udp = Server(stack, UDP, '-c', LISTING_UDP)
     tables: dict[str, list[Row]] = {}
 
     def other(kind: int, function: Callable[[int], None]) -> Server:
         return Server(stack, kind, __file__, '--serve', function.__name__)
 
+    # Where a process happens to have its memory is worth a percent: so five of each.
+    tcps = [Server(stack, TCP, ROOT / 'tsTserv.py') for _ in range(5)]
+    listings = [Server(stack, TCP, '-c', LISTING_TCP) for _ in range(5)]
+    tcp, listing = tcps[0], listings[0]
+
     title = 'TCP, one client in lock-step'
     servers = {
-        'tsTserv.py': tcp,
-        'a bare echo: no timestamp at all': other(TCP, echo_tcp),
-        'the listing: ctime() for each message, send()': listing_tcp,
-        'the same service on asyncio streams': other(TCP, asyncio_tcp),
+        'tsTserv.py': tcps,
+        'a bare echo: no timestamp at all': [other(TCP, echo_tcp) for _ in range(5)],
+        'the listing: ctime() for each message, send()': listings,
+        'the same service on asyncio streams': [other(TCP, asyncio_tcp)],
     }
     tables[title] = compare_connected(title, 40 * effort, servers, lock_step)
 
     title = "TCP, the same by the server's processor time"
-    tables[title] = compare_connected(title, 40 * effort, servers, processor_time)
+    tables[title] = compare_connected(title, 20 * effort, servers, processor_time)
 
     title = 'TCP, one client, messages of 3 x BUFSIZ'
-    servers = {'tsTserv.py, TCP_NODELAY': tcp, 'the listing': listing_tcp}
-    options = {'size': 3072, 'count': 5}
-    tables[title] = compare_connected(title, effort, servers, lock_step, **options)
+    servers = {'tsTserv.py, TCP_NODELAY': [tcp], 'the listing': [listing]}
+    lines = [b'x' * 3071 + b'\n']
+    tables[title] = compare_connected(
+        title, effort, servers, lock_step, lines=lines, count=5
+    )
 
     title = 'UDP, eight datagrams in flight, live logs in files'
     servers = {
-        'tsUserv.py': udp,
-        'the listing: print(..., flush=True)': listing_udp,
-        'a bare echo: neither timestamp nor log': other(UDP, echo_udp),
+        'tsUserv.py': [udp],
+        'the listing: print(..., flush=True)': [listing_udp],
+        'a bare echo: neither timestamp nor log': [other(UDP, echo_udp)],
     }
     tables[title] = compare_connected(title, 15 * effort, servers, in_flight)
 
@@ -367,12 +398,12 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
         title = f'TCP, {clients} busy clients'
         own = Server(stack, TCP, ROOT / 'tsTserv.py', '--threads', clients)
         turns = {
-            f'tsTserv.py --threads {clients}': functools.partial(
-                busy, own.port, clients
-            ),
-            'socketserver.ThreadingTCPServer': functools.partial(
-                busy, spawning.port, clients
-            ),
+            f'tsTserv.py --threads {clients}': [
+                functools.partial(busy, own.port, clients)
+            ],
+            'socketserver.ThreadingTCPServer': [
+                functools.partial(busy, spawning.port, clients)
+            ],
         }
         tables[title] = compare(title, 4 * effort, turns)
 
@@ -383,7 +414,7 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
         min(count for count, _ in bursts),
         median(time for _, time in bursts),
     )
-    few, limit = burst(listing_tcp.port, limit=5)
+    few, limit = burst(listing.port, limit=5)
     tables[title] = [
         (f'tsTserv.py, listen(1024): {served} served in', seconds, 's', None),
         (f'the listing, listen(5): {few} served in', limit, 's', None),
@@ -392,18 +423,21 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
     title = 'How the cost grows'
     rows = tables[title] = []
     cores = os.sched_getaffinity(0)
-    for pid in 0, tcp.pid:  # on one core, since a switch of cores costs more than bytes
+    for pid in 0, tcp.pid, listing.pid:  # on one core: a switch costs more than bytes
         os.sched_setaffinity(pid, {min(cores)})
     for size in 1, 100, MSGSIZ:
-        servers = {f'tsTserv.py, messages of {size} bytes, on one core': tcp}
-        rows += compare_connected(title, 5 * effort, servers, lock_step, size=size)
-    for pid in 0, tcp.pid:
+        servers = {
+            f'tsTserv.py, {size}-byte messages, on one core': [tcp],
+            'the listing, the same': [listing],
+        }
+        lines = [b'x' * (size - 1) + b'\n']
+        rows += compare_connected(title, 10 * effort, servers, lock_step, lines=lines)
+    for pid in 0, tcp.pid, listing.pid:
         os.sched_setaffinity(pid, cores)
     for clients in 1, 16, 256:
         turn = functools.partial(busy, many.port, clients)
-        rows += compare(
-            title, effort, {f'tsTserv.py --threads 256, {clients} busy': turn}
-        )
+        name = f'tsTserv.py --threads 256, {clients} busy'
+        rows += compare(title, effort, {name: [turn]})
     memories = [
         ('tsTserv.py', tcp.memory_at_rest, memory(tcp.pid, 'VmHWM')),
         ('tsTserv.py --threads 256', many.memory_at_rest, memory(many.pid, 'VmHWM')),
@@ -471,4 +505,9 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as why:
+        sys.exit(f'benchmark.py: a server went away or does not answer: {why}')

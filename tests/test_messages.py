@@ -77,5 +77,6 @@ def test_the_stamp_precedes_the_data_untouched(data):
 
 @given(st.integers(0, 2**32))
 def test_the_stamp_is_what_ctime_gives(second):
-    with mock.patch.object(common, 'time', return_value=second + 0.75):
+    now = second * 10**9 + 999_999_999
+    with mock.patch.object(common, 'time_ns', return_value=now):
         assert common.stamped(b'') == f'[{common.ctime(second)}]'.encode()
