@@ -32,7 +32,7 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from common import MSGSIZ, stamped  # noqa: E402
+from common import MSGSIZ, number, stamped  # noqa: E402
 
 HOST = '127.0.0.1'
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
@@ -320,10 +320,10 @@ def compare(
     A name has one turn a round: its first, its second, and so on, and its first again.
     """
     rates: dict[str, list[float]] = {name: [] for name in turns}
-    for number in range(rounds):
-        progress(f'{title}: round {number + 1} of {rounds}')
+    for done in range(rounds):
+        progress(f'{title}: round {done + 1} of {rounds}')
         for name in random.sample(list(turns), len(turns)):
-            turn = turns[name][number % len(turns[name])]
+            turn = turns[name][done % len(turns[name])]
             rates[name].append(turn())
     ours, *others = rates.values()
     ratios = [None, *(median(map(truediv, ours, other)) for other in others)]
@@ -477,7 +477,7 @@ def main() -> None:
     )
     parser.add_argument(
         '--effort',
-        type=int,
+        type=number,
         default=10,
         help='1 is quick and rough (default: %(default)s)',
     )
@@ -509,5 +509,7 @@ if __name__ == '__main__':
         main()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BlockingIOError:
+        sys.exit('benchmark.py: a server does not answer')
     except OSError as why:
-        sys.exit(f'benchmark.py: a server went away or does not answer: {why}')
+        sys.exit(f'benchmark.py: {why}')
