@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import cycle, islice
-from operator import truediv
+from operator import attrgetter, truediv
 from pathlib import Path
 from statistics import median
 
@@ -165,6 +165,7 @@ class Server:
         log = stack.enter_context(tempfile.TemporaryFile())
         process = start(stack, *command, '--port', self.port, stdout=log, stderr=log)
         self.kind, self.pid = kind, process.pid
+        self.processor_time = ~self.pid << 3 | 2  # clock_getcpuclockid(3), in Linux
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
             with (
@@ -185,7 +186,7 @@ def memory(pid: int, field: str) -> float:
     return int(re.search(rf'{field}:\s+(\d+)', status)[1]) / 1024
 
 
-# The loads: what a client or many do in one turn, in messages per second
+# The loads: what a client or many do in one turn, in messages per second (of a clock)
 
 # What people enter: short lines in four languages, and one as long as the clients send.
 LINES = (
@@ -199,33 +200,27 @@ LINES = (
 
 
 def lock_step(
-    client: socket.socket, lines: Sequence[bytes] = LINES, count: int = 300
+    client: socket.socket, clock: int, lines: Sequence[bytes] = LINES, count: int = 300
 ) -> float:
     """A TCP client sends a line, gets the reply, sends the next.
 
     It does as little as it can, since its time is a part of each round trip.
     """
     buffer, newline = bytearray(2048), ord('\n')
-    begin = time.perf_counter()
+    begin = time.clock_gettime(clock)
     for line in islice(cycle(lines), count):
         client.send(line)
         while buffer[(client.recv_into(buffer) or sys.exit(QUIT)) - 1] != newline:
             pass
-    return count / (time.perf_counter() - begin)
-
-
-def processor_time(client: socket.socket, pid: int = 0, count: int = 300) -> float:
-    """The same, but per second of the processor time of the server, process pid."""
-    clock = ~pid << 3 | 2  # clock_getcpuclockid(3), in Linux
-    begin = time.clock_gettime(clock)
-    lock_step(client, count=count)
     return count / (time.clock_gettime(clock) - begin)
 
 
-def in_flight(client: socket.socket, datagrams: int = 8, count: int = 2000) -> float:
+def in_flight(
+    client: socket.socket, clock: int, datagrams: int = 8, count: int = 2000
+) -> float:
     """A UDP client keeps this many datagrams under way."""
     message = b'x' * 50
-    begin = time.perf_counter()
+    begin = time.clock_gettime(clock)
     for _ in range(datagrams):
         client.send(message)
     for _ in range(count - datagrams):
@@ -233,7 +228,7 @@ def in_flight(client: socket.socket, datagrams: int = 8, count: int = 2000) -> f
         client.send(message)
     for _ in range(datagrams):
         client.recv(2048)
-    return count / (time.perf_counter() - begin)
+    return count / (time.clock_gettime(clock) - begin)
 
 
 def busy(port: int, clients: int, count: int = 10000) -> float:
@@ -337,6 +332,7 @@ def compare_connected(
     rounds: int,
     servers: dict[str, list[Server]],
     load: Callable[..., float],
+    clock: Callable[[Server], int] = lambda server: time.CLOCK_MONOTONIC,
     **options: object,
 ) -> list[Row]:
     """Compare servers, of which there may be several alike, by a load on each."""
@@ -345,8 +341,8 @@ def compare_connected(
         for name, alike in servers.items():
             for server in alike:
                 client = connections.enter_context(connect(server.port, server.kind))
-                pid = {'pid': server.pid} if load is processor_time else {}
-                turns[name].append(functools.partial(load, client, **options, **pid))
+                turn = functools.partial(load, client, clock(server), **options)
+                turns[name].append(turn)
         return compare(title, rounds, turns)
 
 
@@ -376,7 +372,9 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
     tables[title] = compare_connected(title, 40 * effort, servers, lock_step)
 
     title = "TCP, the same by the server's processor time"
-    tables[title] = compare_connected(title, 20 * effort, servers, processor_time)
+    tables[title] = compare_connected(
+        title, 20 * effort, servers, lock_step, clock=attrgetter('processor_time')
+    )
 
     title = 'TCP, one client, messages of 3 x BUFSIZ'
     servers = {'tsTserv.py, TCP_NODELAY': [tcp], 'the listing': [listing]}
@@ -397,23 +395,21 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
     for clients in 8, 64:
         title = f'TCP, {clients} busy clients'
         own = Server(stack, TCP, ROOT / 'tsTserv.py', '--threads', clients)
+        ports = {
+            f'tsTserv.py --threads {clients}': own.port,
+            'socketserver.ThreadingTCPServer': spawning.port,
+        }
         turns = {
-            f'tsTserv.py --threads {clients}': [
-                functools.partial(busy, own.port, clients)
-            ],
-            'socketserver.ThreadingTCPServer': [
-                functools.partial(busy, spawning.port, clients)
-            ],
+            name: [functools.partial(busy, port, clients)]
+            for name, port in ports.items()
         }
         tables[title] = compare(title, 4 * effort, turns)
 
     title = 'TCP, 500 clients at once'
     progress(title)
     bursts = [burst(tcp.port, limit=PATIENCE) for _ in range(5)]
-    served, seconds = (
-        min(count for count, _ in bursts),
-        median(time for _, time in bursts),
-    )
+    counts, times = zip(*bursts, strict=True)
+    served, seconds = min(counts), median(times)
     few, limit = burst(listing.port, limit=5)
     tables[title] = [
         (f'tsTserv.py, listen(1024): {served} served in', seconds, 's', None),
@@ -422,8 +418,8 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
 
     title = 'How the cost grows'
     rows = tables[title] = []
-    cores = os.sched_getaffinity(0)
-    for pid in 0, tcp.pid, listing.pid:  # on one core: a switch costs more than bytes
+    cores, pids = os.sched_getaffinity(0), (0, tcp.pid, listing.pid)
+    for pid in pids:  # on one core: a switch costs more than bytes
         os.sched_setaffinity(pid, {min(cores)})
     for size in 1, 100, MSGSIZ:
         servers = {
@@ -432,7 +428,7 @@ def measure(stack: ExitStack, effort: int) -> dict[str, list[Row]]:
         }
         lines = [b'x' * (size - 1) + b'\n']
         rows += compare_connected(title, 10 * effort, servers, lock_step, lines=lines)
-    for pid in 0, tcp.pid, listing.pid:
+    for pid in pids:
         os.sched_setaffinity(pid, cores)
     for clients in 1, 16, 256:
         turn = functools.partial(busy, many.port, clients)
