@@ -21,6 +21,8 @@ PYTHON = [sys.executable, '-X', 'dev', '-W', 'error']  # any warning fails the t
 PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
 STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends
+EVERY_BYTE = bytes(range(256))
+ANY_BYTES = [EVERY_BYTE, EVERY_BYTE[::-1], b'\0', b'\n', b'\r\n', b'\xff\xfe', b'%s']
 SERVERS = ['tsTserv.py', 'tsUserv.py']
 CLIENTS = ['tsTclnt.py', 'tsUclnt.py']
 PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
@@ -63,6 +65,11 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, 'waited in vain'
         time.sleep(0.01)
+
+
+def in_parts(data: bytes, size: int) -> list[bytes]:
+    """Return data in parts of a size, the last one perhaps shorter."""
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def unstamped(data: bytes) -> bytes:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from helpers import (
+    EVERY_BYTE,
     PAIRS,
     PATIENCE,
     ROOT,
     STAMP,
     command,
+    in_parts,
     peak_memory,
     run,
     start_client,
@@ -97,8 +99,7 @@ def test_with_its_output_closed_it_goes_on_to_the_end(pair):
 
 def in_messages(line: bytes) -> bytes:
     """Return a line of ASCII as its replies show it, one below the other."""
-    parts = [line[start : start + 997] for start in range(0, len(line), 997)]
-    return b''.join(part + b'\n' for part in parts)
+    return b''.join(part + b'\n' for part in in_parts(line, 997))
 
 
 def test_lines_of_every_length_around_bufsiz_come_back_each_in_step(pair):
@@ -149,8 +150,12 @@ def test_a_line_of_many_megabytes_comes_back_whole_in_bounded_memory(pair, tmp_p
 @pytest.mark.parametrize('locale', ['C', 'C.UTF-8', 'POSIX'])
 @pytest.mark.parametrize('utf8_mode', ['0', '1'])
 def test_input_that_is_not_utf_8_comes_back_byte_for_byte(pair, locale, utf8_mode):
-    every_byte = bytes(range(256)).replace(b'\n', b'')
-    data = every_byte * 10 + b'\ncaf\xe9\n\xff\xfe\0\n' + b'\x80' * 3000 + b'\r\n'
+    data = (
+        EVERY_BYTE.replace(b'\n', b'') * 10
+        + b'\ncaf\xe9\n\xff\xfe\0\n'
+        + b'\x80' * 3000
+        + b'\r\n'
+    )
     environment = os.environ | {'LC_ALL': locale, 'PYTHONUTF8': utf8_mode}
     result = run(pair.client, pair.server.port, data, env=environment)
     assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')

@@ -15,6 +15,7 @@ from helpers import (
     PYTHON,
     ROOT,
     SERVERS,
+    command,
     free_port,
     needs_ipv6,
     run,
@@ -24,10 +25,10 @@ from helpers import (
 SCRIPTS = SERVERS + CLIENTS
 
 
-def start(*command: object, **popen) -> subprocess.CompletedProcess:
+def start(*words: object, **popen) -> subprocess.CompletedProcess:
     """Run a command that is to end by itself."""
     popen = {'capture_output': True, 'timeout': PATIENCE, 'text': True} | popen
-    return subprocess.run([str(part) for part in command], **popen)
+    return subprocess.run([str(word) for word in words], **popen)
 
 
 @pytest.mark.parametrize('script', SCRIPTS)
@@ -102,7 +103,7 @@ def expect_one_line(result: subprocess.CompletedProcess, line: str) -> None:
 @pytest.mark.parametrize('script', SERVERS)
 def test_a_port_in_use_is_an_error_of_one_line(script, serve):
     port = serve(script).port
-    result = start(*PYTHON, ROOT / script, '--port', port)
+    result = start(*command(script, port))
     expect_one_line(
         result,
         f'{script}: cannot serve on any address port {port}: Address already in use',
@@ -111,7 +112,7 @@ def test_a_port_in_use_is_an_error_of_one_line(script, serve):
 
 @pytest.mark.parametrize('script', SERVERS)
 def test_an_address_of_another_machine_is_an_error_of_one_line(script):
-    result = start(*PYTHON, ROOT / script, '--host', '192.0.2.1', '--port', 21567)
+    result = start(*command(script, 21567, '--host', '192.0.2.1'))
     expect_one_line(
         result,
         rf'{script}: cannot serve on 192\.0\.2\.1 port 21567: '
@@ -126,8 +127,8 @@ def test_a_port_not_permitted_is_an_error_of_one_line(script):
         pytest.skip('every port is permitted here')
     # Also root goes without CAP_NET_BIND_SERVICE: prctl(PR_CAPBSET_DROP, 10).
     drop = 'import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)'
-    program = f'{drop}; os.execv(sys.executable, [sys.executable] + sys.argv[1:])'
-    result = start(*PYTHON, '-c', program, *PYTHON[1:], ROOT / script, '--port', 1)
+    program = f'{drop}; os.execv(sys.argv[1], sys.argv[1:])'
+    result = start(*PYTHON, '-c', program, *command(script, 1))
     expect_one_line(
         result, f'{script}: cannot serve on any address port 1: Permission denied'
     )
@@ -136,7 +137,7 @@ def test_a_port_not_permitted_is_an_error_of_one_line(script):
 @pytest.mark.parametrize('host', ['no-such-host.invalid', 'a..b', 'x' * 70])
 @pytest.mark.parametrize('script', SCRIPTS)
 def test_an_unknown_host_is_an_error_of_one_line(script, host):
-    result = start(*PYTHON, ROOT / script, '--host', host, '--port', 21567)
+    result = start(*command(script, 21567, '--host', host))
     expect_one_line(
         result, rf'{script}: cannot [a-z]+ [a-z]+ {host} port 21567: [^\n]+'
     )
@@ -150,7 +151,7 @@ def test_a_refused_connection_is_an_error_of_one_line(host):
     ) as taken:  # bound, so nobody else takes it; not listening
         taken.bind((host, 0))
         port = taken.getsockname()[1]
-        result = start(*PYTHON, ROOT / 'tsTclnt.py', '--host', host, '--port', port)
+        result = start(*command('tsTclnt.py', port, '--host', host))
     expect_one_line(
         result, f'tsTclnt.py: cannot connect to {host} port {port}: Connection refused'
     )
@@ -161,8 +162,8 @@ def test_more_threads_than_the_system_allows_are_an_error_of_one_line():
         resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))
 
     port = free_port()
-    command = [*PYTHON, ROOT / 'tsTserv.py', '--port', port, '--threads', 9999]
-    result = start(*command, preexec_fn=limit_memory)
+    words = command('tsTserv.py', port, '--threads', '9999')
+    result = start(*words, preexec_fn=limit_memory)
     assert result.returncode == 1
     expected = f'tsTserv.py: cannot serve on any address port {port}: '
     assert re.fullmatch(f"{expected}can't start new thread\n", result.stderr)

@@ -4,7 +4,7 @@ import itertools
 import re
 from unittest import mock
 
-from helpers import STAMP
+from helpers import STAMP, in_parts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +17,6 @@ def cut(size: int, *parts: bytes) -> list[bytes]:
     """Cut lines that come in parts into messages of at most size bytes."""
     with mock.patch.object(common, 'MSGSIZ', size):
         return list(common.messages(parts))
-
-
-def in_parts(data: bytes, size: int) -> list[bytes]:
-    """Return data in parts of a size, the last one perhaps shorter."""
-    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 lines = st.binary(max_size=200).map(lambda data: data.replace(b'\n', b''))

@@ -37,16 +37,18 @@ def start():
         process.communicate(timeout=PATIENCE)
 
 
-def assert_it_serves(process: subprocess.Popen, client: str) -> None:
-    """Check that a client is answered, as soon as the server is up."""
-    wait_until(lambda: run(client, process.port, b'hi\n').returncode == 0)
-
-
 def assert_it_ends_well(process: subprocess.Popen) -> None:
     """Check that Ctrl-C ends it with status 0 and nothing on standard error."""
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 0
     assert process.stderr.read() == ''
+
+
+def assert_it_goes_on(process: subprocess.Popen, client: str) -> None:
+    """Check that clients are answered, once the server is up, and that it ends well."""
+    for _ in range(3):
+        wait_until(lambda: run(client, process.port, b'hi\n').returncode == 0)
+    assert_it_ends_well(process)
 
 
 @pairs
@@ -64,26 +66,20 @@ def test_when_its_reader_has_gone_the_server_goes_on(start, script, client):
     server = start(script, stdout=subprocess.PIPE)
     server.stdout.readline()
     server.stdout.close()  # as `tsTserv.py | head -1` does
-    for _ in range(3):
-        assert_it_serves(server, client)
-    assert_it_ends_well(server)
+    assert_it_goes_on(server, client)
 
 
 @pairs
 def test_when_the_disk_is_full_the_server_goes_on(start, script, client):
     with open('/dev/full', 'wb') as full:
         server = start(script, stdout=full)
-    for _ in range(3):
-        assert_it_serves(server, client)
-    assert_it_ends_well(server)
+    assert_it_goes_on(server, client)
 
 
 @pairs
 def test_with_input_and_output_closed_the_server_goes_on(start, script, client):
     server = start(script, preexec_fn=lambda: os.closerange(0, 2))
-    for _ in range(3):
-        assert_it_serves(server, client)
-    assert_it_ends_well(server)
+    assert_it_goes_on(server, client)
 
 
 @pairs

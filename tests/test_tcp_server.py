@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from helpers import (
+    ANY_BYTES,
     PATIENCE,
     STAMP,
     close_with_reset,
@@ -59,17 +60,8 @@ def test_the_time_is_the_servers_own_at_the_moment_of_the_reply(serve):
 
 
 def test_any_bytes_come_back_untouched(server):
-    every_byte = bytes(range(256))
     with server.connect() as client:
-        for data in (
-            every_byte,
-            every_byte[::-1],
-            b'\0',
-            b'\n',
-            b'\r\n',
-            b'\xff\xfe',
-            b'%s',
-        ):
+        for data in ANY_BYTES:
             assert exchange(client, data)[26:] == data
 
 
@@ -174,17 +166,13 @@ def test_a_client_that_resets_while_a_reply_is_on_its_way_does_no_harm(server):
     assert_it_serves(server)
 
 
-def test_a_client_that_resets_with_megabytes_of_replies_unread_does_no_harm(server):
+@pytest.mark.parametrize('close', [socket.socket.close, close_with_reset])
+def test_a_client_that_goes_with_megabytes_of_replies_unread_does_no_harm(
+    server, close
+):
     client = server.connect()
     send_until_blocked(client)
-    close_with_reset(client)
-    assert_it_serves(server)
-
-
-def test_a_client_that_closes_with_megabytes_of_replies_unread_does_no_harm(server):
-    client = server.connect()
-    send_until_blocked(client)
-    client.close()
+    close(client)
     assert_it_serves(server)
 
 

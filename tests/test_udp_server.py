@@ -6,7 +6,7 @@ import socket
 import struct
 
 import pytest
-from helpers import STAMP, udp_socket, unstamped, wait_until
+from helpers import ANY_BYTES, STAMP, udp_socket, unstamped, wait_until
 
 WAITING = 'waiting for message...'
 RETURNED = '...received from and returned to: '
@@ -40,8 +40,7 @@ def test_a_datagram_comes_back_with_the_time_before_it_and_nothing_between(
 
 
 def test_any_bytes_come_back_untouched(server, client):
-    every_byte = bytes(range(256))
-    for data in every_byte, every_byte[::-1], b'\0', b'\n', b'\r\n', b'\xff\xfe', b'%s':
+    for data in ANY_BYTES:
         assert ask(client, server, data)[26:] == data
 
 
