@@ -1,22 +1,80 @@
 """What the timestamp scripts share. HOST, PORT and BUFSIZ are here to be edited."""
 
 import os
+import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from functools import lru_cache, partial
-from signal import SIGINT, SIGTERM, default_int_handler, signal
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import RawDescriptionHelpFormatter as RawDescription
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from socket import *
-from time import ctime, time_ns
+from threading import Lock, Thread
+from time import ctime, time
+from typing import Any, NoReturn, TextIO
 
 HOST = ''  # blank: any address of this machine to a server, localhost to a client
 PORT = 21567
-BUFSIZ = 1024  # bytes, 31 or more: a stamp, a character and a newline have to fit
-MSGSIZ = max(4, min(BUFSIZ, 65507) - len('[Sat Jun 17 17:27:21 2006]\n'))
+BUFSIZ = 1024  # bytes, 31 or more: a stamp (26), a UTF-8 character (4), a newline
 
-# Formatted once a second rather than once a message.
-stamp = lru_cache(maxsize=1)(lambda second: f'[{ctime(second)}]'.encode())
+# As in `tsTclnt.py <&- >&-`: no socket is to become the standard input or output.
+while os.open(os.devnull, os.O_RDWR) < 2:
+    pass
+
+
+# The command line
+
+
+def command_line(doc: str, host: str) -> ArgumentParser:
+    """Return the parser of the options that all scripts have: --host and --port.
+
+    doc is the text for --help, host the default of --host; blank is any address.
+    """
+    parser = ArgumentParser(description=doc, formatter_class=RawDescription)
+    default = (host or 'any address').replace('%', '%%')  # as in fe80::1%eth0
+    parser.add_argument(
+        '--host', default=host, help=f'name or address (default: {default})'
+    )
+    parser.add_argument(
+        '--port', type=number, default=PORT, help='1 to 65535 (default: %(default)s)'
+    )
+    return parser
+
+
+def number(text: str) -> int:
+    """Return the number of an option, or raise ArgumentTypeError."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise ArgumentTypeError(f'{text!r} is not a number from 1 to 65535')
+    return int(text)
+
+
+def address(host: str, port: int) -> tuple[AddressFamily, tuple[Any, ...]]:
+    """Return the family and the ADDR of a host and port, for socket() and its methods.
+
+    A blank host is any address. Raises gaierror, an OSError, where the host is unknown
+    (getaddrinfo(3)).
+    """
+    try:
+        found = getaddrinfo(host or any_address(), port, type=SOCK_STREAM)
+    except UnicodeError:  # a part of the name is empty or too long
+        raise gaierror(EAI_NONAME, 'Not a host name') from None
+    # The book's localhost is 127.0.0.1, also where the system names ::1 first.
+    found.sort(key=lambda info: info[4][0] == '::1')
+    family, _, _, _, ADDR = found[0]
+    return family, ADDR
+
+
+def any_address() -> str:
+    """Return '::' where its sockets take IPv4 as well (ipv6(7)), or else '0.0.0.0'."""
+    try:
+        with socket(AF_INET6) as probe:
+            ipv6_only = probe.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY)
+    except OSError:
+        return '0.0.0.0'
+    return '0.0.0.0' if ipv6_only else '::'
+
+
+# The timestamp
 
 
 def stamped(data: bytes) -> bytes:
@@ -24,116 +82,150 @@ def stamped(data: bytes) -> bytes:
 
     The timestamp is ctime() of this moment; the reply is 26 bytes longer than data.
     """
-    return stamp(time_ns() // 10**9) + data
+    return stamp(int(time())) + data
 
 
-def options(doc: str, host: str, action: str, threads: str = '') -> Namespace:
-    """Return the options of the command line, and make the script end gracefully.
+@lru_cache(maxsize=1)  # so it is formatted once a second, not once a message
+def stamp(second: int) -> bytes:
+    """Return the timestamp of a second since the epoch (time(2)) in brackets."""
+    return f'[{ctime(second)}]'.encode()
 
-    doc is the text for --help, host the default of --host, action what an error will
-    have kept the script from, threads the help for --threads where there is one. The
-    result has host, port and threads, and for socket() and its methods family and ADDR.
-    Raises OSError or UnicodeError where the host is unknown (getaddrinfo(3)).
+
+# What goes wrong, and what the servers print
+
+printing = Lock()
+
+
+@contextmanager
+def errors_reported(args: Namespace) -> Iterator[None]:
+    """Turn an error of the system or the network into one line and the status 1.
+
+    args has the host and port to name. Other errors, which are mistakes in the code,
+    keep their traceback.
     """
-    while os.open(os.devnull, os.O_RDWR) < 2:  # as in `tsTclnt.py <&- >&-`:
-        pass  # no socket is to become the standard input or output
-    parser = ArgumentParser(description=doc, formatter_class=RawTextHelpFormatter)
-    add = parser.add_argument
-    add('--host', default=host, help=f'name or address (default: {host or "any"})')
-    add('--port', default=PORT, help='1 to 65535 (default: %(default)s)', type=number)
-    if threads:
-        add('--threads', default=1, help=threads, type=number, metavar='N')
-    args = parser.parse_args(namespace=Namespace(action=action, status=0))
-    sys.excepthook = partial(graceful, args)
-    for signum in SIGINT, SIGTERM:
-        signal(signum, default_int_handler)
-    found = getaddrinfo(args.host or any_address(), args.port, type=SOCK_STREAM)
-    # As in the book, localhost is 127.0.0.1 first of all.
-    args.family, _, _, _, args.ADDR = min(found, key=lambda info: info[4][0] == '::1')
-    return args
+    try:
+        yield
+    except OSError as why:
+        report(args, why.strerror or why)
+        leave(1)
 
 
-def number(text: str) -> int:
-    """Return the number of an option, or raise ArgumentTypeError."""
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise ArgumentTypeError(f'{text!r} is not a number from 1 to 65535')
-    return int(text)
+def report(args: Namespace, reason: object) -> None:
+    """Print on standard error the script, the host and port, and what went wrong."""
+    script = os.path.basename(sys.argv[0])
+    log(f'{script}: {args.host or "any address"} port {args.port}: {reason}', fd=2)
 
 
-def any_address() -> str:
-    """Return '::' where its sockets take IPv4 as well (ipv6(7)), or else '0.0.0.0'."""
-    with suppress(OSError), socket(AF_INET6) as probe:
-        return '0.0.0.0' if probe.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY) else '::'
-    return '0.0.0.0'
-
-
-def graceful(args: Namespace, kind: type, error: BaseException, _: object) -> None:
-    """End the script, as its sys.excepthook: Ctrl-C, SIGTERM and errors come here.
-
-    The with blocks that they leave have closed the sockets. Other threads may still be
-    busy with clients, so this does not wait for them as sys.exit() would.
-    """
-    if kind not in (EOFError, KeyboardInterrupt):
-        complain(args, args.action, getattr(error, 'strerror', None) or error)
-    elif os.isatty(1):
-        os.write(1, b'\n')
-    os._exit(args.status)
-
-
-def complain(args: Namespace, action: str, reason: object) -> None:
-    """Print one line on standard error; the script's status will be 1."""
-    args.status = 1
-    line = f'{action} {args.host or "any address"} port {args.port}: {reason}'
-    log(f'{os.path.basename(sys.argv[0])}: {line}', fd=2)
-
-
-def log(line: str, fd: int = 1) -> None:
-    """Print a line at once, and whole, even with many threads.
+def log(text: str, fd: int = 1) -> None:
+    """Print a line, or several, at once and in one write, whole even with many threads.
 
     Where that cannot be, since its reader has gone, say, the script goes on without.
     """
-    with suppress(OSError):
-        os.write(fd, f'{line}\n'.encode(errors='backslashreplace'))
+    data = f'{text}\n'.encode(errors='backslashreplace')
+    with printing:
+        try:
+            os.write(fd, data)
+        except OSError:
+            pass
 
 
-def shown(addr: tuple[str, int]) -> tuple[str, int]:
+def host_and_port(addr: tuple[Any, ...]) -> tuple[str, int]:
     """Return a client's host and port, an IPv4 address as such (not ::ffff:...)."""
     return addr[0].removeprefix('::ffff:'), addr[1]
 
 
-def entered(prompt: str) -> Iterator[bytes]:
-    """Return the lines of standard input as an iterator, newlines included.
+# The end
 
-    From a terminal, each is prompted for and can be edited, and their end raises
-    EOFError. From elsewhere, a line longer than MSGSIZ comes in parts.
+
+def exit_on_signal(*calls: Callable[[], object]) -> None:
+    """From now on, let Ctrl-C (SIGINT) and SIGTERM do these calls and end the script.
+
+    The status is 0. A thread waits for the signals (sigwait(3)): so one is enough,
+    wherever it lands. Where the system has no such wait, Ctrl-C just ends the script.
     """
-    if not os.isatty(0):
-        return iter(partial(open(0, 'rb', closefd=False).readline, MSGSIZ), b'')
+    if not hasattr(signal, 'sigwait'):  # as on Windows
+        return
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # here and in each new thread
+
+    def wait() -> None:
+        signal.sigwait(signals)
+        printing.acquire(timeout=1)  # whoever finds its socket closed says no more
+        try:
+            for call in calls:
+                call()
+            next_line()
+        finally:
+            leave(0)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def terminal_restorer() -> Callable[[], None]:
+    """Return a function that lets the terminal echo and edit again as it does now.
+
+    While input() waits at its prompt, readline(3) has that switched off.
+    """
+    try:
+        import termios
+    except ImportError:  # as on Windows: nothing is switched off there
+        return lambda: None
+    settings = termios.tcgetattr(0)
+
+    def restore() -> None:
+        # Without this, a job in the background would be stopped instead of ended.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        termios.tcsetattr(0, termios.TCSANOW, settings)
+
+    return restore
+
+
+def next_line() -> None:
+    """On a terminal, put the cursor on a line of its own, for the shell's prompt."""
+    if sys.stdout and sys.stdout.isatty():
+        print()
+
+
+def leave(status: int) -> NoReturn:
+    """End the script at once with a status, whatever its other threads are doing."""
+    with suppress(OSError):
+        print(end='', flush=True)  # what you print() yourself is not lost
+    os._exit(status)
+
+
+# What the clients read and show
+
+
+def entered(prompt: str) -> Iterator[bytes]:
+    """Yield what is entered on standard input, as messages without newlines.
+
+    On a terminal, each line is prompted for and can be edited. A line is a message, an
+    empty one is b''. Text is UTF-8, and other bytes stay as they are. A line whose
+    stamped reply would not fit in BUFSIZ becomes several messages.
+    """
+    # No datagram holds more than 65507 bytes (udp(7)), no character more than 4.
+    size = max(4, min(BUFSIZ, 65507) - len(stamped(b'\n')))
+    file = open(
+        0, encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False
+    )
+    for line in prompted(file, prompt) if os.isatty(0) else file:
+        text = line.removesuffix('\n')
+        step = size if text.isascii() else size // 4
+        for start in range(0, len(text) or 1, step):
+            yield text[start : start + step].encode('utf-8', 'surrogateescape')
+
+
+def prompted(file: TextIO, prompt: str) -> Iterator[str]:
+    """Yield the lines that are typed into file, the terminal, until Ctrl-D."""
     with suppress(ImportError):
         import readline  # noqa: F401 - input() has the arrow keys from it
-    sys.stdin = open(0, encoding='utf-8', errors='surrogateescape', closefd=False)
-    sys.stdout = sys.stdout if os.isatty(1) else sys.stderr  # input() prompts there
-    return iter(lambda: f'{input(prompt)}\n'.encode('utf-8', 'surrogateescape'), b'')
-
-
-def messages(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut lines, which may come in parts, into messages of at most MSGSIZ bytes.
-
-    No message has a newline or ends inside a UTF-8 character (RFC 3629). An empty
-    line gives an empty message, and so does the end.
-    """
-    data = b''
-    for part in lines:
-        data += part.removesuffix(b'\n')
-        while len(data) > MSGSIZ:
-            message, data = data[:MSGSIZ], data[MSGSIZ:]
-            while 0x80 <= data[0] < 0xC0 and len(message) > MSGSIZ - 3:
-                message, data = message[:-1], message[-1:] + data
-            yield message
-        if part.endswith(b'\n'):
-            yield data
-            data = b''
-    yield data
+    sys.stdin = file
+    if not os.isatty(1):  # as in `tsTclnt.py > replies`: prompt on the terminal
+        sys.stdout = open(2, 'w', closefd=False)
+    with suppress(EOFError):
+        while True:
+            yield input(prompt)
+    next_line()
 
 
 def show(data: bytes) -> None:
@@ -141,5 +233,5 @@ def show(data: bytes) -> None:
     try:
         while data:
             data = data[os.write(1, data) :]
-    except BrokenPipeError:
-        raise KeyboardInterrupt from None  # who reads has had enough: `... | head -1`
+    except BrokenPipeError:  # who reads has had enough: `... | head -1`
+        leave(0)

@@ -1,31 +1,50 @@
 #!/usr/bin/env python3
 """TCP timestamp client (Example 16.2).
 
-It sends each line that you enter to the server and shows what comes back. Enter alone
-quits, and so does Ctrl-C. In a pipe it is a filter: lines in, replies out.
+It sends each line that you enter to the server and shows what comes back.
+Enter alone quits, and so does Ctrl-C. In a pipe it is a filter: lines in,
+replies out.
 """
 
+from signal import SIG_DFL, SIGINT, signal
+
+signal(SIGINT, SIG_DFL)  # Ctrl-C ends the script at once, even while it starts
+
+import os
 from socket import *
 
-from common import BUFSIZ, HOST, entered, messages, options, show
+from common import (
+    BUFSIZ,
+    HOST,
+    address,
+    command_line,
+    entered,
+    errors_reported,
+    exit_on_signal,
+    show,
+    terminal_restorer,
+)
 
-args = options(__doc__, HOST or 'localhost', 'cannot connect to')
+args = command_line(__doc__, HOST or 'localhost').parse_args()
 
-with socket(args.family, SOCK_STREAM) as tcpCliSock:
-    tcpCliSock.connect(args.ADDR)
-    args.action = 'cannot talk to'  # in an error message from here on
-    lines = messages(entered('> '))
-    rest = b''
+with errors_reported(args):
+    family, ADDR = address(args.host, args.port)
+    tcpCliSock = socket(family, SOCK_STREAM)
+    tcpCliSock.connect(ADDR)
+    if os.isatty(0):  # in a pipe a signal just ends the script, like any filter
+        exit_on_signal(tcpCliSock.close, terminal_restorer())
+    received = b''
 
-    while True:
-        data = next(lines, b'')
+    for data in entered('> '):
         if not data:
             break
         tcpCliSock.sendall(data + b'\n')  # TCP itself keeps no messages apart
-        newline = b''
-        while not newline:  # a reply may come in parts
-            rest = rest or tcpCliSock.recv(BUFSIZ)
-            if not rest:
+        while b'\n' not in received:  # a reply may come in parts
+            show(received)
+            received = tcpCliSock.recv(BUFSIZ)
+            if not received:
                 raise ConnectionError('the server has quit')
-            data, newline, rest = rest.partition(b'\n')
-            show(data + newline)
+        reply, newline, received = received.partition(b'\n')
+        show(reply + newline)
+
+    tcpCliSock.close()

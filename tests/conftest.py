@@ -2,12 +2,18 @@
 
 import ctypes
 import fcntl
+import os
+import signal
 import socket
 import struct
+import textwrap
 import types
 
 import pytest
-from helpers import PAIRS, Server
+from helpers import LISTINGS, PAIRS, PATIENCE, Server
+
+# A shell starts its background jobs with SIGINT ignored, and they hand that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLONE_NEWNET = 0x40000000  # unshare(2)
 SIOCSIFFLAGS = 0x8914  # netdevice(7)
@@ -31,6 +37,21 @@ def serve(tmp_path):
     finally:
         for server in servers:
             server.process.kill()
+
+
+@pytest.fixture
+def serve_listing(tmp_path):
+    """Start a server of the listings."""
+    servers = []
+
+    def start(script: str, **popen) -> Server:
+        servers.append(Server(tmp_path, script, root=LISTINGS, **popen))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.process.wait(PATIENCE)
 
 
 @pytest.fixture(params=PAIRS, ids=['TCP', 'UDP'])
@@ -61,3 +82,16 @@ def loopback():
             yield switch
         finally:
             libc.setns(network.fileno(), CLONE_NEWNET)
+
+
+@pytest.fixture
+def before_script(tmp_path):
+    """Give an environment in which each Python runs some code before its script."""
+
+    def environment(code: str) -> dict[str, str]:
+        folder = tmp_path / 'sitecustomize'
+        folder.mkdir()
+        (folder / 'sitecustomize.py').write_text(textwrap.dedent(code))
+        return os.environ | {'PYTHONPATH': str(folder)}
+
+    return environment

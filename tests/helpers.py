@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pexpect
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LISTINGS = ROOT / 'tests/listings'
 PYTHON = [sys.executable, '-X', 'dev', '-W', 'error']  # any warning fails the test
 PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
@@ -40,6 +42,9 @@ def has_ipv6() -> bool:
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason='this machine has no IPv6')
 
 
+Started = TypeVar('Started')
+
+
 def free_port() -> int:
     """Return a port that the system has just given, and that nobody listens on."""
     with socket.create_server(('127.0.0.1', 0)) as probe:
@@ -47,8 +52,22 @@ def free_port() -> int:
 
 
 def command(script: str, port: int, *options: str, root: Path = ROOT) -> list[str]:
-    """Return the words of the command that runs a script."""
+    """Return the words of the command that runs a script.
+
+    A listing has its port in its text; -u makes its log live.
+    """
+    if root == LISTINGS:
+        text = (root / script).read_text()
+        text = text.replace('PORT = 21567', f'PORT = {port}')
+        return [sys.executable, '-u', '-c', text]
     return [*PYTHON, str(root / script), '--port', str(port), *options]
+
+
+def deaf_port(kind: socket.SocketKind) -> socket.socket:
+    """Return a socket that keeps a port of 127.0.0.1 and never answers there."""
+    deaf = socket.socket(socket.AF_INET, kind)
+    deaf.bind(('127.0.0.1', 0))
+    return deaf
 
 
 def udp_socket() -> socket.socket:
@@ -77,29 +96,52 @@ def unstamped(data: bytes) -> bytes:
     return re.sub(STAMP, b'', data)
 
 
+def on_a_free_port(start: Callable[[int], Started | None]) -> Started:
+    """Return start(port) with a port that the system chose, and that was still free.
+
+    Another process may take the port meanwhile: start() then returns None.
+    """
+    for _ in range(20):
+        started = start(free_port())
+        if started is not None:
+            return started
+    raise AssertionError('no port stays free')
+
+
 class Server:
-    """A server script as a process; its two outputs go to files in folder."""
+    """A server script as a process; its two outputs go to files in folder.
+
+    ready(server) tells when it serves: by default, as soon as it has printed a line.
+    """
 
     def __init__(
-        self, folder: Path, script: str, *options: str, root: Path = ROOT, **popen
+        self,
+        folder: Path,
+        script: str,
+        *options: str,
+        root: Path = ROOT,
+        ready: Callable[['Server'], object] = lambda server: server.log,
+        **popen,
     ):
-        while True:
-            self.port = free_port()
-            self.out = folder / f'{script}-{self.port}.out'
-            self.err = folder / f'{script}-{self.port}.err'
-            self.command = command(script, self.port, *options, root=root)
-            self.start(**popen)
-            # Another test may have taken the port meanwhile.
-            if 'Address already in use' not in self.errors:
-                break
+        self.folder, self.script, self.options = folder, script, options
+        self.root, self.ready, self.popen = root, ready, popen
+        on_a_free_port(self.start)
 
-    def start(self, **popen) -> None:
-        """Start the process, for the first time or again, and wait until it serves."""
-        self.out.unlink(missing_ok=True)
+    def start(self, port: int) -> 'Server | None':
+        """Start the process and wait until it serves; None where the port is taken."""
+        self.port = port
+        self.out = self.folder / f'{self.script}-{port}.out'
+        self.err = self.folder / f'{self.script}-{port}.err'
+        words = command(self.script, port, *self.options, root=self.root)
         with open(self.out, 'wb') as out, open(self.err, 'wb') as err:
-            popen = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': err} | popen
-            self.process = subprocess.Popen(self.command, **popen)
-        wait_until(lambda: self.log or self.process.poll() is not None)
+            popen = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': err}
+            self.process = subprocess.Popen(words, **popen | self.popen)
+        wait_until(lambda: self.ready(self) or self.process.poll() is not None)
+        return None if 'Address already in use' in self.errors else self
+
+    def restart(self) -> bool:
+        """Start it again on the same port; return False where the port is taken."""
+        return self.start(self.port) is not None
 
     @property
     def log(self) -> str:
@@ -133,10 +175,13 @@ def run(script: str, port: int, data: bytes, *options: str, root: Path = ROOT, *
     )
 
 
-def start_client(script: str, port: int, **popen) -> subprocess.Popen:
+def start_client(
+    script: str, port: int, root: Path = ROOT, **popen
+) -> subprocess.Popen:
     """Start a client on pipes, to talk with it line by line."""
     pipes = dict.fromkeys(['stdin', 'stdout', 'stderr'], subprocess.PIPE)
-    return subprocess.Popen(command(script, port), bufsize=0, **pipes | popen)
+    words = command(script, port, root=root)
+    return subprocess.Popen(words, bufsize=0, **pipes | popen)
 
 
 def peak_memory(process: subprocess.Popen) -> int:
@@ -145,14 +190,26 @@ def peak_memory(process: subprocess.Popen) -> int:
     return int(re.search(r'VmHWM:\s+(\d+)', status)[1])
 
 
-def terminal(script: str, port: int, **spawn) -> pexpect.spawn:
+def terminal(script: str, port: int, root: Path = ROOT, **spawn) -> pexpect.spawn:
     """Run a script on a pseudo-terminal of its own, for a person to type at."""
-    python, *arguments = command(script, port)
+    python, *arguments = command(script, port, root=root)
     environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
     spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
     process = pexpect.spawn(python, arguments, **spawn)
     process.logfile_read = io.BytesIO()
+    process.port = port
     return process
+
+
+def server_terminal(script: str) -> pexpect.spawn:
+    """Run a server script on a pseudo-terminal; it serves at its .port."""
+
+    def start(port: int) -> pexpect.spawn | None:
+        process = terminal(script, port)
+        taken = process.expect_exact(['waiting for', 'Address already in use'])
+        return None if taken else process
+
+    return on_a_free_port(start)
 
 
 def screen(process: pexpect.spawn) -> str:

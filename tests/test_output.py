@@ -1,15 +1,15 @@
 """What the servers print, where it is not a terminal that they print it on."""
 
-import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import termios
 
 import pytest
-from helpers import PAIRS, PATIENCE, command, free_port, run, wait_until
+from helpers import PAIRS, PATIENCE, Server, run, udp_socket, wait_until
 
 FIRST_LINES = {
     'tsTserv.py': ['waiting for connection...', '...connected from: (', 'waiting for'],
@@ -18,85 +18,104 @@ FIRST_LINES = {
 pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 
 
-@pytest.fixture
-def start():
-    """Start a server script on any standard output; the Popen has its port, too."""
-    processes = []
-
-    def start(script: str, **popen) -> subprocess.Popen:
-        port = free_port()
-        words = command(script, port)
-        process = subprocess.Popen(words, text=True, stderr=subprocess.PIPE, **popen)
-        process.port = port
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate(timeout=PATIENCE)
+def answers(server: Server, client: str) -> bool:
+    """Return whether a client is answered."""
+    return run(client, server.port, b'hi\n').returncode == 0
 
 
-def assert_it_ends_well(process: subprocess.Popen) -> None:
-    """Check that Ctrl-C ends it with status 0 and nothing on standard error."""
-    process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE) == 0
-    assert process.stderr.read() == ''
-
-
-def assert_it_goes_on(process: subprocess.Popen, client: str) -> None:
-    """Check that clients are answered, once the server is up, and that it ends well."""
+def assert_it_goes_on(server: Server, client: str) -> None:
+    """Check that clients are answered; the fixture checks that the server ends well."""
     for _ in range(3):
-        wait_until(lambda: run(client, process.port, b'hi\n').returncode == 0)
-    assert_it_ends_well(process)
+        assert answers(server, client)
 
 
 @pairs
-def test_it_is_live_in_a_pipe(start, script, client):
-    server = start(script, stdout=subprocess.PIPE)
-    assert server.stdout.readline().startswith(FIRST_LINES[script][0])
+def test_it_is_live_in_a_pipe(serve, script, client):
+    server = serve(script, stdout=subprocess.PIPE, ready=first_line)
     run(client, server.port, b'hi\n')
-    for line in FIRST_LINES[script][1:]:
-        assert server.stdout.readline().startswith(line)
-    assert_it_ends_well(server)
+    with server.process.stdout as log:
+        for line in FIRST_LINES[script][1:]:
+            assert log.readline().decode().startswith(line)
+
+
+def first_line(server: Server) -> bytes:
+    """Return the first line that a server prints into a pipe."""
+    return server.process.stdout.readline()
 
 
 @pairs
-def test_when_its_reader_has_gone_the_server_goes_on(start, script, client):
-    server = start(script, stdout=subprocess.PIPE)
-    server.stdout.readline()
-    server.stdout.close()  # as `tsTserv.py | head -1` does
+def test_when_its_reader_has_gone_the_server_goes_on(serve, script, client):
+    server = serve(script, stdout=subprocess.PIPE, ready=first_line)
+    server.process.stdout.close()  # as `tsTserv.py | head -1` does
     assert_it_goes_on(server, client)
 
 
 @pairs
-def test_when_the_disk_is_full_the_server_goes_on(start, script, client):
+def test_when_the_disk_is_full_the_server_goes_on(serve, script, client):
     with open('/dev/full', 'wb') as full:
-        server = start(script, stdout=full)
+        server = serve(
+            script, stdout=full, ready=lambda server: answers(server, client)
+        )
     assert_it_goes_on(server, client)
 
 
 @pairs
-def test_with_input_and_output_closed_the_server_goes_on(start, script, client):
-    server = start(script, preexec_fn=lambda: os.closerange(0, 2))
+def test_with_all_standard_streams_closed_the_server_goes_on(serve, script, client):
+    server = serve(
+        script,
+        preexec_fn=lambda: os.closerange(0, 3),
+        ready=lambda server: answers(server, client),
+    )
     assert_it_goes_on(server, client)
+    for fd in 0, 1, 2:  # and no socket has taken their place
+        assert os.readlink(f'/proc/{server.process.pid}/fd/{fd}') == os.devnull
+
+
+WRITES = {
+    'tsTserv.py': [['waiting'], ['...connected'], ['waiting']],
+    'tsUserv.py': [['waiting'], ['...received', 'waiting']],
+}
+
+
+@pairs
+def test_no_line_of_the_log_is_written_in_two_parts(serve, script, client):
+    log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.settimeout(PATIENCE)
+    with log, output:  # in which a write is a datagram
+        serve(script, stdout=output, ready=lambda server: answers(server, client))
+        for lines in WRITES[script]:
+            *written, end = log.recv(65535).decode().split('\n')
+            assert end == ''
+            assert len(written) == len(lines)
+            assert all(map(str.startswith, written, lines))
 
 
 @pairs
 def test_when_its_reader_does_not_read_ctrl_c_ends_the_server_all_the_same(
-    start, script, client
+    serve, script, client
 ):
     read_end, write_end = os.pipe()
     size = fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
-    server = start(script, stdout=write_end)
+    server = serve(
+        script, stdout=write_end, ready=lambda server: answers(server, client)
+    )
     os.close(write_end)
 
     def full() -> bool:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run(client, server.port, b'hi\n' * 20, timeout=1)
+        for _ in range(20):
+            send_something(script, server)
         unread = fcntl.ioctl(read_end, termios.FIONREAD, bytes(4))
         return int.from_bytes(unread, sys.byteorder) > size - 100
 
     wait_until(full)
-    assert_it_ends_well(server)
+    assert server.stop(signal.SIGINT) == 0
     os.close(read_end)
+
+
+def send_something(script: str, server: Server) -> None:
+    """Be a client that makes a server print a line or two."""
+    if script == 'tsTserv.py':
+        server.connect().close()
+    else:
+        with udp_socket() as client:
+            client.sendto(b'hi', ('127.0.0.1', server.port))

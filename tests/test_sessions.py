@@ -9,8 +9,8 @@ from helpers import (
     PATIENCE,
     STAMP,
     command,
-    free_port,
     screen,
+    server_terminal,
     terminal,
     unstamped,
 )
@@ -43,10 +43,8 @@ waiting for message\.\.\.
 def test_two_terminals_show_the_session_of_the_book(
     server_script, client_script, server_screen
 ):
-    port = free_port()
-    server = terminal(server_script, port)
-    server.expect_exact('...')
-    client = terminal(client_script, port)
+    server = server_terminal(server_script)
+    client = terminal(client_script, server.port)
     for line in 'hi', 'spanish inquisition', '':
         client.expect_exact('> ')
         client.sendline(line)

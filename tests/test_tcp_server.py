@@ -65,6 +65,15 @@ def test_any_bytes_come_back_untouched(server):
             assert exchange(client, data)[26:] == data
 
 
+@pytest.mark.parametrize(('size', 'stamps'), [(1023, 1), (1024, 1), (3072, 3)])
+def test_each_bufsiz_bytes_that_come_are_a_message_with_a_stamp_of_its_own(
+    server, size, stamps
+):
+    with server.connect() as client:
+        reply = exchange(client, b'x' * size)
+    assert re.fullmatch((STAMP + b'x{1,1024}') * stamps, reply)
+
+
 def test_a_message_longer_than_bufsiz_comes_back_in_order(server):
     data = bytes(range(97, 123)) * 400
     with server.connect() as client:
@@ -117,7 +126,17 @@ def test_it_logs_each_client_as_the_book_does(server):
     assert server.log == f"{WAITING}\n{CONNECTED}('{host}', {port})\n{WAITING}\n"
 
 
+def allow_open_files(count: int) -> None:
+    """Raise the soft limit of open files to count at least, or skip the test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < count:
+        pytest.skip(f'no more than {hard} open files are allowed')
+    if 0 <= soft < count:  # RLIM_INFINITY is -1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
 def test_500_clients_that_connect_at_once_are_all_let_in_and_served(server):
+    allow_open_files(600)
     with server.connect() as talker, selectors.DefaultSelector() as selector:
         exchange(talker, b'hi')  # so the others have to wait in the queue
         clients = [socket.socket() for _ in range(500)]
@@ -203,7 +222,8 @@ def test_no_number_of_clients_starts_more_threads_than_asked_for(serve):
     server = serve('tsTserv.py', '--threads', '3')
     clients = [server.connect() for _ in range(10)]
     server.wait_for(CONNECTED, times=3)
-    assert len(os.listdir(f'/proc/{server.process.pid}/task')) == 3
+    # and one that waits for a signal
+    assert len(os.listdir(f'/proc/{server.process.pid}/task')) == 3 + 1
     assert server.log.count(CONNECTED) == 3
     for client in clients:
         exchange(client, b'hi')
@@ -239,13 +259,7 @@ def test_every_line_of_the_log_is_whole_however_many_threads_write_it(serve):
     assert server.log.count(CONNECTED) == 800
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used: see proc_pid_stat(5)."""
-    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
-def test_with_more_clients_than_open_files_allowed_it_neither_dies_nor_spins(serve):
+def test_with_more_clients_than_open_files_it_logs_little_and_serves_on(serve):
     server = serve(
         'tsTserv.py',
         *('--threads', '50'),
@@ -254,11 +268,10 @@ def test_with_more_clients_than_open_files_allowed_it_neither_dies_nor_spins(ser
     server.wait_for(WAITING, times=50)
     clients = [server.connect() for _ in range(40)]
     server.wait_for('...connection failed: Too many open files')
-    served = server.log.count(CONNECTED)
-    assert served >= 10
-    before = cpu_seconds(server.process.pid)
-    time.sleep(1)  # to measure over
-    assert cpu_seconds(server.process.pid) - before < 0.5
+    assert server.log.count(CONNECTED) >= 10
+    lines = server.log.count('\n')
+    time.sleep(3)  # to count over
+    assert server.log.count('\n') - lines <= 30
     for client in clients:  # those let in leave, one by one, and the others get in
         assert unstamped(exchange(client, b'hi')) == b'hi'
         client.close()
@@ -291,6 +304,5 @@ def test_it_starts_again_on_the_same_port_at_once(serve, threads, signum):
         exchange(client, b'hi')
         assert server.stop(signum) == 0
         assert client.recv(1024) == b''  # the server has closed first
-        server.start()
-        assert server.errors == ''
+        assert server.restart()
         assert_it_serves(server)
