@@ -143,8 +143,9 @@ def test_a_newline_ends_a_message():
                     shown = b''
                     for part in STAMPED + b'o', b'ne\n', STAMPED + b'two\n':
                         connection.sendall(part)
-                        while part not in shown and client.poll() is None:
-                            shown += client.stdout.read(1)
+                        while part not in shown and (byte := client.stdout.read(1)):
+                            shown += byte
+                shown += client.stdout.read()
                 return shown.replace(STAMPED, b'[stamp]')
 
     # The listing takes the second part for the reply to its second line.

@@ -2,25 +2,33 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import pytest
 from helpers import (
-    CLIENTS,
     LISTINGS,
     PAIRS,
     PATIENCE,
     ROOT,
-    SERVERS,
     STAMP,
     start_client,
+    unstamped,
 )
 
 KINDS = {'script': ROOT, 'listing': LISTINGS}
+EXAMPLES = {
+    'tsTserv.py': '16.1',
+    'tsTclnt.py': '16.2',
+    'tsUserv.py': '16.3',
+    'tsUclnt.py': '16.4',
+}
+pairs = pytest.mark.parametrize(('server', 'client'), PAIRS, ids=['TCP', 'UDP'])
 
 
 @pytest.mark.parametrize('client_kind', KINDS)
 @pytest.mark.parametrize('server_kind', KINDS)
-@pytest.mark.parametrize(('server', 'client'), PAIRS, ids=['TCP', 'UDP'])
+@pairs
 def test_scripts_and_listings_work_together(
     serve, serve_listing, server, client, server_kind, client_kind
 ):
@@ -38,9 +46,19 @@ def test_scripts_and_listings_work_together(
         assert process.stderr.read() == b''
 
 
-@pytest.mark.parametrize('script', SERVERS + CLIENTS)
+@pairs
+def test_a_listing_runs_as_it_is(loopback, server, client):  # there, its port is free
+    words = [sys.executable, '-u', LISTINGS / server]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b'waiting for ')
+        words = [sys.executable, LISTINGS / client]
+        output = subprocess.check_output(words, input=b'hi\n\n', timeout=PATIENCE)
+        process.kill()
+    assert unstamped(output) == b'>  hi\n> '
+
+
+@pytest.mark.parametrize('script', EXAMPLES)
 def test_a_listing_says_what_it_is_and_what_it_is_not_for(script):
     docstring = ast.get_docstring(ast.parse((LISTINGS / script).read_text()))
-    number = ['tsTserv.py', 'tsTclnt.py', 'tsUserv.py', 'tsUclnt.py'].index(script) + 1
-    assert docstring.startswith(f'Example 16.{number} ')
+    assert docstring.startswith(f'Example {EXAMPLES[script]} ')
     assert docstring.endswith(': to compare with, not to copy.')
