@@ -60,6 +60,7 @@ def ask(data: bytes) -> bytes:
 
 
 if os.isatty(0):  # in a pipe a signal just ends the script, like any filter
+    # A lambda, since by then another socket may be in this one's place: see below.
     exit_on_signal(lambda: udpCliSock.close(), terminal_restorer())
 status = 0
 
