@@ -72,6 +72,20 @@ def test_a_full_disk_is_an_error_of_one_line(pair):
     assert re.fullmatch(expected, result.stderr.decode())
 
 
+def test_a_reply_of_which_a_write_takes_a_part_only_is_shown_whole(pair, before_script):
+    environment = before_script(
+        """
+        import os
+
+        write = os.write
+        os.write = lambda fd, data: write(fd, data[:7])
+        """
+    )
+    data = b'0123456789' * 300 + b'\n'
+    result = run(pair.client, pair.server.port, data, env=environment)
+    assert replies(result).replace(b'\n', b'') == data.strip()
+
+
 def test_with_its_input_closed_it_quits(pair):
     result = run(pair.client, pair.server.port, None, preexec_fn=lambda: os.close(0))
     assert replies(result) == b''

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -209,6 +210,27 @@ def test_a_signal_ends_the_client_on_a_terminal_while_it_waits_for_a_reply(
     client.kill(signum)
     assert screen(client) == '> anybody there?\n\n'
     assert client.exitstatus == 0
+
+
+def test_sigterm_ends_a_client_that_waits_in_the_background_and_does_not_stop_it(
+    deaf_server,
+):
+    port, received = deaf_server('tsTclnt.py')
+    environment = os.environ | {'PS1': 'ready$ ', 'TERM': 'dumb'}
+    shell = pexpect.spawn('/bin/sh', ['-i'], timeout=PATIENCE, env=environment)
+    shell.expect_exact('ready$ ')
+    shell.sendline(shlex.join(command('tsTclnt.py', port)))
+    shell.expect_exact('\n> ')
+    shell.sendline('anybody there?')
+    received()
+    shell.send('\x1a')  # Ctrl-Z
+    shell.expect_exact('ready$ ')
+    shell.sendline('bg')
+    shell.expect_exact('ready$ ')
+    shell.sendline('kill -TERM %1; wait %1; echo "status $?"')
+    shell.expect(r'\nstatus (\d+)')
+    assert shell.match[1] == b'0'
+    shell.close(force=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import termios
 
 import pytest
-from helpers import PAIRS, PATIENCE, Server, run, udp_socket, wait_until
+from helpers import PAIRS, PATIENCE, ROOT, Server, run, udp_socket, wait_until
 
 FIRST_LINES = {
     'tsTserv.py': ['waiting for connection...', '...connected from: (', 'waiting for'],
@@ -119,3 +120,18 @@ def send_something(script: str, server: Server) -> None:
     else:
         with udp_socket() as client:
             client.sendto(b'hi', ('127.0.0.1', server.port))
+
+
+@pairs
+def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(
+    tmp_path, script, client
+):
+    for path in ROOT.glob('*.py'):
+        text = path.read_text()
+        (tmp_path / path.name).write_text(
+            re.sub(r'( *)(data.* = .*recv.*\n)', r'\1\2\1print(data)\n', text)
+        )
+    server = Server(tmp_path, script, root=tmp_path)
+    run(client, server.port, b'hi\n')
+    assert server.stop() == 0
+    assert "b'hi" in server.log

@@ -109,10 +109,13 @@ def test_typed_text_comes_back_in_every_locale(pair, locale):
     screen(client)
 
 
-def test_a_typed_byte_that_is_not_utf_8_comes_back_as_it_was(pair):
-    client = terminal(
-        pair.client, pair.server.port, env={'TERM': 'dumb', 'LC_ALL': 'C'}
-    )
+@pytest.mark.parametrize(
+    'environment',
+    [{'LC_ALL': 'C'}, {'LC_ALL': 'C', 'PYTHONIOENCODING': 'ascii:strict'}],
+)
+def test_a_typed_byte_that_is_not_utf_8_comes_back_as_it_was(pair, environment):
+    environment = environment | {'TERM': 'dumb'}
+    client = terminal(pair.client, pair.server.port, env=environment)
     client.expect_exact('> ')
     client.sendline(b'caf\xe9')
     client.expect_exact(b']caf\xe9\r\n')
@@ -144,3 +147,13 @@ def test_with_its_output_in_a_file_the_prompt_stays_on_the_terminal(pair, tmp_pa
     client.sendline()
     client.expect(pexpect.EOF)
     assert re.fullmatch(STAMP + rb'hi\n', (tmp_path / 'replies').read_bytes())
+
+
+def test_with_its_errors_in_a_file_the_prompt_stays_on_the_terminal(pair, tmp_path):
+    words = shlex.join(command(pair.client, pair.server.port))
+    shell = ['-c', f'{words} 2> {tmp_path}/errors']
+    client = pexpect.spawn('/bin/sh', shell, timeout=PATIENCE)
+    client.expect_exact('> ')
+    client.sendline()
+    client.expect(pexpect.EOF)
+    assert (tmp_path / 'errors').read_bytes() == b''
