@@ -55,12 +55,14 @@ def test_each_reply_is_there_before_the_next_line_is_entered(pair):
         assert client.wait(PATIENCE) == 0
 
 
-def test_head_gets_its_line_and_nobody_sees_a_traceback(pair):
+def test_head_gets_its_line_and_nobody_sees_a_traceback_or_an_error(pair):
     client = shlex.join(command(pair.client, pair.server.port))
+    pipeline = f'yes | {{ {client}; echo "status $?" >&2; }} | head -1'
     result = subprocess.run(
-        ['sh', '-c', f'yes | {client} | head -1'], capture_output=True, timeout=PATIENCE
+        ['sh', '-c', pipeline], capture_output=True, timeout=PATIENCE
     )
-    assert replies(result) == b'y\n'
+    assert unstamped(result.stdout) == b'y\n'
+    assert result.stderr == b'status 0\n'
 
 
 def test_a_full_disk_is_an_error_of_one_line(pair):

@@ -131,7 +131,8 @@ def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(
         (tmp_path / path.name).write_text(
             re.sub(r'( *)(data.* = .*recv.*\n)', r'\1\2\1print(data)\n', text)
         )
-    server = Server(tmp_path, script, root=tmp_path)
+    buffered = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
+    server = Server(tmp_path, script, root=tmp_path, env=buffered)
     run(client, server.port, b'hi\n')
     assert server.stop() == 0
     assert "b'hi" in server.log

@@ -100,6 +100,13 @@ def test_a_script_has_the_names_and_the_calls_of_its_listing_in_their_order(scri
     assert names(listing) - {'HOST', 'PORT', 'BUFSIZ'} <= names(ours)
 
 
+@pytest.mark.parametrize('script', SERVERS + CLIENTS)
+def test_a_script_closes_its_socket_in_sight_when_a_signal_ends_it(script):
+    text = (ROOT / script).read_text()
+    name = re.search(r'\w+Sock', text)[0]
+    assert re.search(rf'exit_on_signal\((lambda: )?{name}\.close', text)
+
+
 def test_common_py_hides_no_socket_call():
     tree = ast.parse((ROOT / 'common.py').read_text())
     assert socket_calls(tree) == ['socket']  # of which any_address() asks an option
