@@ -3,15 +3,13 @@
 import os
 import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from argparse import RawDescriptionHelpFormatter as RawDescription
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
 from contextlib import contextmanager, suppress
+from errno import EINVAL, EPIPE
 from functools import lru_cache
 from socket import *
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from time import ctime, time
-from typing import Any, NoReturn, TextIO
 
 HOST = ''  # blank: any address of this machine to a server, localhost to a client
 PORT = 21567
@@ -21,60 +19,64 @@ BUFSIZ = 1024  # bytes, 31 or more: a stamp (26), a UTF-8 character (4), a newli
 while os.open(os.devnull, os.O_RDWR) < 2:
     pass
 
+# Text is UTF-8, other bytes stay as they are, and \n is a newline on Windows, too.
+# Opened anew, since with `python -u` print() would write each word by itself.
+if sys.stdin is sys.__stdin__ and sys.stdout is sys.__stdout__:  # not in IDLE
+    sys.stdin = open(0, encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False)
+    sys.stdout = open(
+        1, 'w', encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False
+    )
+sys.stderr = sys.stderr or open(2, 'w')
+
 
 # The command line
 
 
-def command_line(doc: str, host: str) -> ArgumentParser:
-    """Return the parser of the options that all scripts have: --host and --port.
+def options(doc: str, host: str, threads: bool = False) -> Namespace:
+    """Return the options: host, port and, where they are wanted, threads.
 
     doc is the text for --help, host the default of --host; blank is any address.
     """
-    parser = ArgumentParser(description=doc, formatter_class=RawDescription)
-    default = (host or 'any address').replace('%', '%%')  # as in fe80::1%eth0
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+            raise ArgumentTypeError(f'{text!r} is not a number from 1 to 65535')
+        return int(text)
+
+    parser = ArgumentParser(description=doc, formatter_class=RawTextHelpFormatter)
     parser.add_argument(
-        '--host', default=host, help=f'name or address (default: {default})'
+        '--host',
+        default=host,
+        help=f'name or address (default: {host or "any address"})'.replace('%', '%%'),
     )
     parser.add_argument(
         '--port', type=number, default=PORT, help='1 to 65535 (default: %(default)s)'
     )
-    return parser
+    if threads:
+        parser.add_argument(
+            '--threads', type=number, default=1, metavar='N', help='clients at once (default: 1)'
+        )
+    return parser.parse_args()
 
 
-def number(text: str) -> int:
-    """Return the number of an option, or raise ArgumentTypeError."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise ArgumentTypeError(f'{text!r} is not a number from 1 to 65535')
-    return int(text)
-
-
-def address(host: str, port: int) -> tuple[AddressFamily, tuple[Any, ...]]:
+def address(host: str, port: int) -> tuple:
     """Return the family and the ADDR of a host and port, for socket() and its methods.
 
-    A blank host is any address. Raises gaierror, an OSError, where the host is unknown
-    (getaddrinfo(3)).
+    They are AF_INET and (host, port), as in the book, where the host has an IPv4
+    address. A blank host is any address. Raises gaierror, an OSError, where the host is
+    unknown (getaddrinfo(3)).
     """
     try:
-        found = getaddrinfo(host or any_address(), port, type=SOCK_STREAM)
+        found = getaddrinfo(host or '0.0.0.0', port, type=SOCK_STREAM)
     except UnicodeError:  # a part of the name is empty or too long
         raise gaierror(EAI_NONAME, 'Not a host name') from None
-    # The book's localhost is 127.0.0.1, also where the system names ::1 first.
-    found.sort(key=lambda info: info[4][0] == '::1')
-    family, _, _, _, ADDR = found[0]
-    return family, ADDR
-
-
-def any_address() -> str:
-    """Return '::' where its sockets take IPv4 as well (ipv6(7)), or else '0.0.0.0'."""
-    try:
-        with socket(AF_INET6) as probe:
-            ipv6_only = probe.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY)
-    except OSError:
-        return '0.0.0.0'
-    return '0.0.0.0' if ipv6_only else '::'
+    # Of the five things about each, these are the first and the last.
+    return min(found, key=lambda info: info[0] != AF_INET)[::4]
 
 
 # The timestamp
+
+ctime_of = lru_cache(maxsize=1)(ctime)  # formats once a second, not once a message
 
 
 def stamped(data: bytes) -> bytes:
@@ -82,122 +84,89 @@ def stamped(data: bytes) -> bytes:
 
     The timestamp is ctime() of this moment; the reply is 26 bytes longer than data.
     """
-    return stamp(int(time())) + data
-
-
-@lru_cache(maxsize=1)  # so it is formatted once a second, not once a message
-def stamp(second: int) -> bytes:
-    """Return the timestamp of a second since the epoch (time(2)) in brackets."""
-    return f'[{ctime(second)}]'.encode()
+    return f'[{ctime_of(int(time()))}]'.encode() + data
 
 
 # What goes wrong, and what the servers print
 
-printing = Lock()
+printing = Lock()  # print() writes a line in pieces: one thread at a time
+going_on = suppress(OSError)  # where nobody reads its log any more, a server goes on
 
 
 @contextmanager
-def errors_reported(args: Namespace) -> Iterator[None]:
+def errors_reported(args: Namespace, *others):
     """Turn an error of the system or the network into one line and the status 1.
 
-    args has the host and port to name. Other errors, which are mistakes in the code,
-    keep their traceback.
+    That is an OSError, or one of the others. args has the host and port to name. Any
+    other error, a mistake in the code, keeps its traceback.
     """
     try:
         yield
-    except OSError as why:
-        report(args, why.strerror or why)
-        leave(1)
-
-
-def report(args: Namespace, reason: object) -> None:
-    """Print on standard error the script, the host and port, and what went wrong."""
-    script = os.path.basename(sys.argv[0])
-    log(f'{script}: {args.host or "any address"} port {args.port}: {reason}', fd=2)
-
-
-def log(text: str, fd: int = 1) -> None:
-    """Print a line, or several, at once and in one write, whole even with many threads.
-
-    Where that cannot be, since its reader has gone, say, the script goes on without.
-    """
-    data = f'{text}\n'.encode(errors='backslashreplace')
-    with printing:
+    except (OSError, *others) as why:
         try:
-            os.write(fd, data)
-        except OSError:
-            pass
+            print(end='', flush=True)  # what was printed before comes first
+        except OSError as lost:
+            # Its reader may have had enough, as in `tsTclnt.py | head -1`: EPIPE, or on
+            # Windows EINVAL.
+            os._exit(0 if lost.errno in (EPIPE, EINVAL) else report(args, lost.strerror))
+        os._exit(report(args, getattr(why, 'strerror', None) or why))
 
 
-def host_and_port(addr: tuple[Any, ...]) -> tuple[str, int]:
-    """Return a client's host and port, an IPv4 address as such (not ::ffff:...)."""
-    return addr[0].removeprefix('::ffff:'), addr[1]
+def report(args: Namespace, reason: object) -> int:
+    """Print on standard error the script, the host and port, and what went wrong.
+
+    Return 1, the status of a script in which something did.
+    """
+    log(
+        f'{os.path.basename(sys.argv[0])}: {args.host or "any address"} port {args.port}: {reason}',
+        file=sys.stderr,
+    )
+    return 1
+
+
+def log(*words: object, **more) -> None:
+    """Do as print(), at once and whole with many threads, read or unread."""
+    with printing, going_on:
+        print(*words, flush=True, **more)
 
 
 # The end
 
 
-def exit_on_signal(*calls: Callable[[], object]) -> None:
-    """From now on, let Ctrl-C (SIGINT) and SIGTERM do these calls and end the script.
+def exit_on_signal(call) -> None:
+    """From now on, let Ctrl-C (SIGINT) and SIGTERM do call() and end the script.
 
     The status is 0. A thread waits for the signals (sigwait(3)): so one is enough,
     wherever it lands. Where the system has no such wait, Ctrl-C just ends the script.
+    Raises OSError where the system allows no more threads.
     """
     if not hasattr(signal, 'sigwait'):  # as on Windows
         return
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # here and in each new thread
+    # They are held back here and in each thread that starts from now on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
     def wait() -> None:
-        signal.sigwait(signals)
-        printing.acquire(timeout=1)  # whoever finds its socket closed says no more
+        signum = signal.sigwait({signal.SIGINT, signal.SIGTERM})
         try:
-            for call in calls:
-                call()
-            next_line()
+            Timer(1, os._exit, [0]).start()  # the terminal may take no output: Ctrl-S
+            printing.acquire()  # whoever finds its socket closed says no more
+            call()
+            # The shell's prompt gets a line of its own; your own print()s are not lost.
+            print(end='\n' if signum == signal.SIGINT and sys.stdout.isatty() else '', flush=True)
         finally:
-            leave(0)
+            os._exit(0)
 
-    Thread(target=wait, daemon=True).start()
-
-
-def terminal_restorer() -> Callable[[], None]:
-    """Return a function that lets the terminal echo and edit again as it does now.
-
-    While input() waits at its prompt, readline(3) has that switched off.
-    """
     try:
-        import termios
-    except ImportError:  # as on Windows: nothing is switched off there
-        return lambda: None
-    settings = termios.tcgetattr(0)
-
-    def restore() -> None:
-        # Without this, a job in the background would be stopped instead of ended.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-        termios.tcsetattr(0, termios.TCSANOW, settings)
-
-    return restore
+        Thread(target=wait, daemon=True).start()
+    except RuntimeError as why:
+        raise OSError(why) from None
 
 
-def next_line() -> None:
-    """On a terminal, put the cursor on a line of its own, for the shell's prompt."""
-    if sys.stdout and sys.stdout.isatty():
-        print()
+# What the clients read
 
 
-def leave(status: int) -> NoReturn:
-    """End the script at once with a status, whatever its other threads are doing."""
-    with suppress(OSError):
-        print(end='', flush=True)  # what you print() yourself is not lost
-    os._exit(status)
-
-
-# What the clients read and show
-
-
-def entered(prompt: str) -> Iterator[bytes]:
-    """Yield what is entered on standard input, as messages without newlines.
+def entered(prompt: str):
+    """Yield what is entered on standard input, as messages (bytes) without newlines.
 
     On a terminal, each line is prompted for and can be edited. A line is a message, an
     empty one is b''. Text is UTF-8, and other bytes stay as they are. A line whose
@@ -205,33 +174,34 @@ def entered(prompt: str) -> Iterator[bytes]:
     """
     # No datagram holds more than 65507 bytes (udp(7)), no character more than 4.
     size = max(4, min(BUFSIZ, 65507) - len(stamped(b'\n')))
-    file = open(
-        0, encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False
-    )
-    for line in prompted(file, prompt) if os.isatty(0) else file:
-        text = line.removesuffix('\n')
-        step = size if text.isascii() else size // 4
-        for start in range(0, len(text) or 1, step):
-            yield text[start : start + step].encode('utf-8', 'surrogateescape')
-
-
-def prompted(file: TextIO, prompt: str) -> Iterator[str]:
-    """Yield the lines that are typed into file, the terminal, until Ctrl-D."""
-    with suppress(ImportError):
-        import readline  # noqa: F401 - input() has the arrow keys from it
-    sys.stdin = file
-    if not os.isatty(1):  # as in `tsTclnt.py > replies`: prompt on the terminal
-        sys.stdout = open(2, 'w', closefd=False)
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if at_terminal and os.isatty(0):  # and not IDLE's window
+        edit_lines()
     with suppress(EOFError):
         while True:
-            yield input(prompt)
-    next_line()
+            typed = input(prompt if at_terminal else '').removesuffix('\r')
+            for line in typed.split('\n'):  # pasted text can have several
+                step = size if line.isascii() else size // 4
+                for start in range(0, len(line) or 1, step):
+                    yield line[start : start + step].encode('utf-8', 'surrogateescape')
+    if at_terminal:
+        print()  # after Ctrl-D, the shell's prompt gets a line of its own
 
 
-def show(data: bytes) -> None:
-    """Write a reply, or a part of one, to standard output at once."""
-    try:
-        while data:
-            data = data[os.write(1, data) :]
-    except BrokenPipeError:  # who reads has had enough: `... | head -1`
-        leave(0)
+def edit_lines() -> None:
+    """Give input() the arrow keys, and let Ctrl-C leave the terminal as it is now.
+
+    While input() waits at its prompt, readline(3) has echo and editing switched off.
+    """
+    with suppress(ImportError):  # as on Windows, whose console edits lines itself
+        import readline
+        import termios
+
+        readline.parse_and_bind('set convert-meta off')  # é is é, also with LC_ALL=C
+        settings = termios.tcgetattr(0)
+
+        def restore() -> None:
+            if os.tcgetpgrp(0) == os.getpgrp():  # and not the shell's: kill %1
+                termios.tcsetattr(0, termios.TCSANOW, settings)
+
+        exit_on_signal(restore)

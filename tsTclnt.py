@@ -7,44 +7,27 @@ replies out.
 """
 
 from signal import SIG_DFL, SIGINT, signal
-
-signal(SIGINT, SIG_DFL)  # Ctrl-C ends the script at once, even while it starts
-
-import os
 from socket import *
 
-from common import (
-    BUFSIZ,
-    HOST,
-    address,
-    command_line,
-    entered,
-    errors_reported,
-    exit_on_signal,
-    show,
-    terminal_restorer,
-)
+from common import BUFSIZ, HOST, address, entered, errors_reported, options
 
-args = command_line(__doc__, HOST or 'localhost').parse_args()
+signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script
+args = options(__doc__, HOST or 'localhost')
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
     tcpCliSock = socket(family, SOCK_STREAM)
     tcpCliSock.connect(ADDR)
-    if os.isatty(0):  # in a pipe a signal just ends the script, like any filter
-        exit_on_signal(tcpCliSock.close, terminal_restorer())
-    received = b''
 
-    for data in entered('> '):
+    for data in entered('> '):  # the `while True` and the input() of the book
         if not data:
             break
-        tcpCliSock.sendall(data + b'\n')  # TCP itself keeps no messages apart
-        while b'\n' not in received:  # a reply may come in parts
-            show(received)
-            received = tcpCliSock.recv(BUFSIZ)
-            if not received:
-                raise ConnectionError('the server has quit')
-        reply, newline, received = received.partition(b'\n')
-        show(reply + newline)
+        tcpCliSock.sendall(data + b'\n')  # TCP keeps no messages apart: this ends one
+        reply = b''
+        while not reply.endswith(b'\n'):  # it may come in parts
+            reply = tcpCliSock.recv(BUFSIZ)
+            if not reply:
+                raise ConnectionError('the server has closed the connection')
+            print(reply.decode(errors='surrogateescape'), end='', flush=True)
 
     tcpCliSock.close()

@@ -6,11 +6,9 @@ another, or with --threads N to N clients at once. Start it before any client;
 Ctrl-C ends it.
 """
 
-from signal import SIG_DFL, SIGINT, signal
-
-signal(SIGINT, SIG_DFL)  # Ctrl-C ends the script at once, even while it starts
-
 import os
+from errno import EINVAL
+from signal import SIG_DFL, SIGINT, signal
 from socket import *
 from threading import Lock, Thread
 from time import sleep
@@ -19,36 +17,30 @@ from common import (
     BUFSIZ,
     HOST,
     address,
-    command_line,
     errors_reported,
     exit_on_signal,
-    host_and_port,
-    leave,
+    going_on,
     log,
-    number,
+    options,
+    printing,
     report,
     stamped,
 )
 
-parser = command_line(__doc__, HOST)
-parser.add_argument(
-    '--threads',
-    type=number,
-    default=1,
-    metavar='N',
-    help='clients at once (default: 1)',
-)
-args = parser.parse_args()
+signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until exit_on_signal() below
+args = options(__doc__, HOST, threads=True)
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
     tcpSerSock = socket(family, SOCK_STREAM)
-    if os.name == 'posix':  # on Windows it would let two servers share the port
-        tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # restart at once
+    # These are for each client's socket, too. On Windows, the first would let two
+    # servers share a port.
+    tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, os.name == 'posix')  # restart at once
     tcpSerSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)  # notice a vanished client
     tcpSerSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # hold no reply back
     tcpSerSock.bind(ADDR)
     tcpSerSock.listen(1024)  # a client that finds no room tries again in 1, 3, 7... s
+    exit_on_signal(tcpSerSock.close)
 
 door = Lock()
 
@@ -56,36 +48,35 @@ door = Lock()
 def serve() -> None:
     """Talk with one client after another."""
     while True:
-        log('waiting for connection...')
-        with door:  # one thread at a time, since accept() holds a file descriptor
+        with door:  # one thread at a time waits for a client
+            with printing, going_on:
+                print('waiting for connection...', flush=True)
             try:
                 tcpCliSock, addr = tcpSerSock.accept()
             except OSError as why:
-                log(f'...connection failed: {why.strerror}')
-                sleep(0.5)  # no descriptor is left, say, until a client leaves
+                if why.errno == EINVAL:  # it does not listen(), and that will not pass
+                    os._exit(report(args, why.strerror))
+                log('...connection failed:', why.strerror)
+                # Unless a client has just gone: no descriptor is left until one goes.
+                sleep(0 if isinstance(why, ConnectionError) else 0.5)
                 continue
-        log(f'...connected from: {host_and_port(addr)}')
-        with tcpCliSock:
-            dialog(tcpCliSock)
+            with printing, going_on:
+                print('...connected from:', addr, flush=True)
+
+        try:
+            while True:
+                data = tcpCliSock.recv(BUFSIZ)
+                if not data:
+                    break
+                tcpCliSock.sendall(stamped(data))  # send() may take only a part
+        except OSError as why:  # this client is lost, not the server
+            log('...connection failed:', why.strerror)
+
+        tcpCliSock.close()
 
 
-def dialog(tcpCliSock: socket) -> None:
-    """Return a client's messages with the time, until it quits."""
-    try:
-        while True:
-            data = tcpCliSock.recv(BUFSIZ)
-            if not data:
-                break
-            tcpCliSock.sendall(stamped(data))  # send() may take only a part
-    except OSError as why:  # its connection is lost, not the server
-        log(f'...connection failed: {why.strerror}')
-
-
-exit_on_signal(tcpSerSock.close)
-try:
+with errors_reported(args, RuntimeError):  # if the system allows no more threads
     for _ in range(args.threads - 1):
         Thread(target=serve, daemon=True).start()
-except RuntimeError as why:  # the system allows no more threads
-    report(args, why)
-    leave(1)
+
 serve()

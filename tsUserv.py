@@ -6,47 +6,35 @@ it before any client; Ctrl-C ends it.
 """
 
 from signal import SIG_DFL, SIGINT, signal
-
-signal(SIGINT, SIG_DFL)  # Ctrl-C ends the script at once, even while it starts
-
 from socket import *
 from time import sleep
 
-from common import (
-    HOST,
-    address,
-    command_line,
-    errors_reported,
-    exit_on_signal,
-    host_and_port,
-    log,
-    stamped,
-)
+from common import HOST, address, errors_reported, exit_on_signal, going_on, log, options, stamped
 
-args = command_line(__doc__, HOST).parse_args()
+signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until exit_on_signal() below
+args = options(__doc__, HOST)
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
     udpSerSock = socket(family, SOCK_DGRAM)
     udpSerSock.bind(ADDR)
-
-exit_on_signal(udpSerSock.close)
-NEXT = '\nwaiting for message...'  # in one write with the line before: writes cost
-log('waiting for message...')
+    exit_on_signal(udpSerSock.close)
 
 while True:
+    with going_on:
+        print('waiting for message...', flush=True)
+    addr = None
     try:
         data, addr = udpSerSock.recvfrom(65535)  # BUFSIZ would cut a longer one off
-    except OSError as why:  # Windows says here that an earlier client has gone
-        log(f'...not received: {why.strerror}{NEXT}')
-        sleep(0.1)  # where it fails for good, the log is not to fill
-        continue
-    peer = host_and_port(addr)
-    if addr[1] < 1024 or addr[1] == args.port:  # two servers would never stop
-        log(f'...received from and not returned to: {peer}: not from a client{NEXT}')
-        continue
-    try:
-        udpSerSock.sendto(stamped(data), addr)
-        log(f'...received from and returned to: {peer}{NEXT}')
-    except OSError as why:
-        log(f'...received from and not returned to: {peer}: {why.strerror}{NEXT}')
+        if addr[1] < 1024 or addr[1] == args.port:  # two servers would never stop
+            log(f'...received from and not returned to: {addr}: not from a client')
+        else:
+            udpSerSock.sendto(stamped(data), addr)
+            print('...received from and returned to:', addr)
+    except OSError as why:  # it costs this message, not the server
+        log(
+            f'...received from and not returned to: {addr}: {why.strerror}'
+            if addr
+            else f'...not received: {why.strerror}'
+        )
+        sleep(0 if addr else 0.1)  # where nothing comes for good, the log is not to fill

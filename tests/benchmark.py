@@ -1,16 +1,16 @@
 """Measure the timestamp servers beside others that do the same, in one run.
 
 Each is a process of its own, and rivals are written as their users would write them.
-The servers of a table take short turns, in random order in each round, so that what
-else the machine does meets them alike. Figures and ratios are medians over the rounds;
-a ratio is the first server's figure to this one's.
+The servers take short turns, in random order in each round, so that what else the
+machine does meets them alike. A ratio is the median over the rounds of our messages a
+second to the rival's.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import random
+import re
 import socketserver
 import struct
 import sys
@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = '127.0.0.1'
 BUFSIZ = 1024  # bytes, as in common.py and in the listings
 PATIENCE = 20  # seconds, for what could otherwise take for ever
+
+# With PYTHONUNBUFFERED, the listing would write each word of its log by itself.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
 
 # What people enter: short lines in four languages, and one as long as tsTclnt.py sends.
 TEXTS = 'hi', 'spanish inquisition', '¿Qué hora es?', 'Который час?', '今何時ですか'
@@ -91,12 +94,14 @@ def start(stack: ExitStack, kind: int, server: str) -> int:
         if server in RIVALS:
             words = [__file__, '--serve', *words]
         elif server.startswith('tests/listings/'):  # the port stands in its text
+            text = (ROOT / server).read_text().replace('21567', str(port))
+            text = re.sub(r'print\((.*)\)', r'print(\1, flush=True)', text)  # live, as ours
             copy = Path(stack.enter_context(TemporaryDirectory()), 'copy.py')
-            copy.write_text((ROOT / server).read_text().replace('21567', str(port)))
+            copy.write_text(text)
             words = [str(copy)]
-        words = [sys.executable, '-u', *words]  # with -u, a listing's log is live too
         log = stack.enter_context(TemporaryFile())
-        process = stack.enter_context(Popen(words, cwd=ROOT, stdout=log, stderr=log))
+        options = {'cwd': ROOT, 'stdout': log, 'stderr': log, 'env': ENVIRONMENT}
+        process = stack.enter_context(Popen([sys.executable, *words], **options))
         stack.callback(process.kill)
         while process.poll() is None and monotonic() < deadline:
             with suppress(ConnectionError), connect(port, kind):
@@ -157,62 +162,60 @@ async def at_once(port: int, clients: int, seconds: int) -> tuple[int, float]:
     return sum(not task.exception() for task in done), perf_counter() - begin
 
 
-def compare(title: str, rounds: int, servers: list[str], kind: int, *load) -> list:
-    """Put each server in turn under a load for talk(); return the rows of a table."""
-    if sys.stderr.isatty():
-        print(f'measuring: {title}', file=sys.stderr)
+def compare(load: str, rounds: int, servers: dict[str, str], *how) -> Iterator[tuple]:
+    """Put each server in turn under a load for talk(); yield a row for each rival.
+
+    servers has the name of each in the table; the first one is ours.
+    """
     rates = {server: [] for server in servers}
     with ExitStack() as stack:
-        ports = {server: start(stack, kind, server) for server in servers}
+        ports = {server: start(stack, how[0], server) for server in servers}
         for _ in range(rounds):
-            for server in random.sample(servers, len(servers)):
-                rates[server].append(talk(ports[server], kind, *load))
-    rows = []
-    for server in servers:
-        pairs = zip(rates[servers[0]], rates[server], strict=True)
-        ratio = median(first / this for first, this in pairs) if rows else None
-        rate = median(rates[server])
-        rows.append(dict(name=server, figure=rate, unit='messages/s', ratio=ratio))
-    return rows
+            for server in random.sample(list(servers), len(servers)):
+                rates[server].append(talk(ports[server], *how))
+    ours, *rivals = servers
+    for rival in rivals:
+        pairs = zip(rates[ours], rates[rival], strict=True)
+        yield load, servers[rival], f'{median(this / that for this, that in pairs):.2f}'
 
 
-def measure(effort: int) -> Iterator[tuple[str, list]]:
-    """Measure everything; yield each table's title and rows."""
+def measure(effort: int) -> Iterator[tuple]:
+    """Measure everything; yield the rows of the table: load, rival, ratio."""
     # Whether client and server share a core outweighs their code: here they all do.
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})  # the servers inherit it
-    title = 'TCP, one client, all processes pinned to one core'
     listing = 'tests/listings/tsTserv.py'
-    servers = ['tsTserv.py', 'bare_tcp_echo', listing, 'asyncio_streams']
-    yield title, compare(title, 20 * effort, servers, SOCK_STREAM, 1, LINES, 500)
+    servers = {'tsTserv.py': 'us', 'bare_tcp_echo': 'bare echo', listing: 'listing'}
+    servers['asyncio_streams'] = 'asyncio streams'
+    load = 'TCP, one client, one core'
+    yield from compare(load, 20 * effort, servers, SOCK_STREAM, 1, LINES, 500)
     os.sched_setaffinity(0, cores)
 
-    title = 'TCP, one client, messages of 3 x BUFSIZ'
-    servers, line = ['tsTserv.py', listing], b'x' * (3 * BUFSIZ - 1) + b'\n'
-    yield title, compare(title, effort, servers, SOCK_STREAM, 1, [line], 5)
-
-    title = 'UDP, 8 datagrams in flight, live logs in files'
-    servers = ['tsUserv.py', 'tests/listings/tsUserv.py', 'bare_udp_echo']
-    yield title, compare(title, 20 * effort, servers, SOCK_DGRAM, 8, LINES, 1000)
+    servers = {'tsTserv.py': 'us', listing: 'listing'}
+    line = b'x' * (3 * BUFSIZ - 1) + b'\n'
+    load = 'TCP, messages of 3 BUFSIZ'
+    yield from compare(load, effort, servers, SOCK_STREAM, 1, [line], 5)
 
     for n in 8, 64:
-        title = f'TCP, {n} busy clients'
-        servers = [f'tsTserv.py --threads {n}', 'threading_tcp_server']
-        yield title, compare(title, 5 * effort, servers, SOCK_STREAM, n, LINES, 5000)
+        servers = {f'tsTserv.py --threads {n}': 'us'}
+        servers['threading_tcp_server'] = '`ThreadingTCPServer`'
+        load = f'TCP, {n} threads, {n} clients'
+        yield from compare(load, 5 * effort, servers, SOCK_STREAM, n, LINES, 5000)
 
-    rows = []
-    for server in 'tsTserv.py', listing:
+    servers = {'tsUserv.py': 'us', 'tests/listings/tsUserv.py': 'listing, log live'}
+    servers['bare_udp_echo'] = 'bare echo, no log'
+    load = 'UDP, 8 in flight'
+    yield from compare(load, 20 * effort, servers, SOCK_DGRAM, 8, LINES, 1000)
+
+    for server, name in ('tsTserv.py', 'us'), (listing, 'listing'):
         with ExitStack() as stack:
             port = start(stack, SOCK_STREAM, server)
             served, seconds = asyncio.run(at_once(port, clients=500, seconds=3))
-        name = f'{server}: {served} served in'
-        rows.append(dict(name=name, figure=seconds, unit='s', ratio=None))
-    yield 'TCP, 500 clients at once', rows
+        yield f'TCP, of 500 at once served in {seconds:.2f} s', name, served
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--json', action='store_true', help='for other programs')
     parser.add_argument('--effort', type=int, default=10, help='1 is quick, default 10')
     parser.add_argument('--serve', choices=RIVALS, help=argparse.SUPPRESS)
     parser.add_argument('--port', type=int, help=argparse.SUPPRESS)
@@ -225,18 +228,10 @@ def main() -> None:
         sys.exit('benchmark.py: needs Linux: it pins processes to a core')
     if os.sysconf('SC_OPEN_MAX') < 600:
         sys.exit('benchmark.py: needs 600 open files: run "ulimit -n 600" before it')
-    machine = f'{os.cpu_count()} cores, Python {sys.version.split()[0]}'
-    tables = dict(measure(args.effort))
-    if args.json:
-        print(json.dumps({'machine': machine, 'tables': tables}, indent=2))
-        return
-    print(f'Measured on {machine}. Only an otherwise idle machine gives true figures.')
-    for title, rows in tables.items():
-        print(f'\n| {title:50} |                    | ratio |')
-        print(f'|{"-" * 52}|-------------------:|------:|')
-        for name, figure, unit, ratio in map(dict.values, rows):
-            shown = f'{figure:,.{0 if figure >= 100 else 2}f} {unit}'
-            print(f'| {name:50} | {shown:>18} | {f"{ratio:.2f}" if ratio else "":>5} |')
+    print(f'{os.cpu_count()} cores, Python {sys.version.split()[0]}, our rate to a rival:')
+    print('\n| load | rival | ratio |\n|---|---|---|')
+    for row in measure(args.effort):
+        print('| {} | {} | {} |'.format(*row), flush=True)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Example 16.1 as the section explains it: to compare with, not to copy."""
-
+# Example 16.1 as the section explains it, line by line: to compare with, not to copy.
 from socket import *
 from time import ctime
 
@@ -22,8 +21,8 @@ while True:
         data = tcpCliSock.recv(BUFSIZ)
         if not data:
             break
-        tcpCliSock.send(bytes('[%s] %s' % (ctime(), data.decode('utf-8')), 'utf-8'))
+        tcpCliSock.send(bytes('[%s] %s' % (
+            ctime(), data.decode('utf-8')), 'utf-8'))
 
     tcpCliSock.close()
-
 tcpSerSock.close()

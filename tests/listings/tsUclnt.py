@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Example 16.4 as the section explains it: to compare with, not to copy."""
-
+# Example 16.4 as the section explains it, line by line: to compare with, not to copy.
 from socket import *
 
 HOST = 'localhost'

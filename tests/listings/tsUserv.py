@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Example 16.3 as the section explains it: to compare with, not to copy."""
-
+# Example 16.3 as the section explains it, line by line: to compare with, not to copy.
 from socket import *
 from time import ctime
 
@@ -15,7 +14,8 @@ udpSerSock.bind(ADDR)
 while True:
     print('waiting for message...')
     data, addr = udpSerSock.recvfrom(BUFSIZ)
-    udpSerSock.sendto(bytes('[%s] %s' % (ctime(), data.decode('utf-8')), 'utf-8'), addr)
+    udpSerSock.sendto(bytes('[%s] %s' % (
+        ctime(), data.decode('utf-8')), 'utf-8'), addr)
     print('...received from and returned to:', addr)
 
 udpSerSock.close()
