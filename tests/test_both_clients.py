@@ -36,12 +36,11 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize('name', INPUTS)
-def test_a_line_ends_with_lf_or_crlf_and_an_empty_one_quits(tcp, name):
-    data, expected = INPUTS[name]
-    result = run('tsTclnt.py', tcp.port, data)
-    assert (result.stderr, result.returncode) == (b'', 0)
-    assert re.sub(STAMP, b'', result.stdout) == expected
+def test_a_line_ends_with_lf_or_crlf_and_an_empty_one_quits(pair):
+    for name, (data, expected) in INPUTS.items():
+        result = run(pair.client, pair.server.port, data)
+        assert (result.stderr, result.returncode) == (b'', 0)
+        assert re.sub(STAMP, b'', result.stdout) == expected, name
 
 
 def test_each_reply_is_there_before_the_next_line_is_entered(pair):
@@ -108,17 +107,15 @@ def test_no_reply_is_lost_without_a_word_where_a_pipe_takes_no_more_at_once(pair
         assert data.startswith(unstamped(whole).replace(b'\n', b''))
 
 
-@pytest.mark.parametrize('closed', [[0], [1], [2], [0, 1, 2]])
-def test_with_a_standard_stream_closed_it_goes_on_as_far_as_it_can(pair, closed):
-    def close() -> None:
-        for fd in closed:
-            os.close(fd)
-
-    result = run(pair.client, pair.server.port, b'a\nb\n', preexec_fn=close)
-    assert result.returncode == 0
-    assert unstamped(result.stdout) == (b'' if {0, 1} & set(closed) else b'a\nb\n')
-    if 0 not in closed:
-        pair.server.wait_for("('127.0.0.1', ")
+def test_with_a_standard_stream_closed_it_goes_on_as_far_as_it_can(pair):
+    for closed in '0', '1', '2', '012':
+        words = shlex.join(command(pair.client, pair.server.port))
+        shell = f'printf "a\\nb\\n" | {words} ' + ' '.join(f'{fd}>&-' for fd in closed)
+        result = subprocess.run(['sh', '-c', shell], capture_output=True, timeout=PATIENCE)
+        assert (result.stderr, result.returncode) == (b'', 0)
+        assert unstamped(result.stdout) == (b'a\nb\n' if closed == '2' else b'')
+        if closed == '1':
+            pair.server.wait_for("('127.0.0.1', ")
 
 
 def test_with_its_errors_closed_an_error_is_not_among_the_replies(udp_peer):
@@ -168,7 +165,7 @@ def test_input_that_is_not_utf_8_comes_back_byte_for_byte(pair):
         assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')
 
 
-@pytest.mark.parametrize('sizes', [(31, 31), (64, 4096), (4096, 64), (100000, 100000)])
+@pytest.mark.parametrize('sizes', [(31, 31), (64, 4096), (100000, 64)])
 @pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
     serve, edited, script, client, sizes
@@ -178,7 +175,7 @@ def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
         for side, size in zip(['server', 'client'], sizes, strict=True)
     ]
     port = serve(script, root=roots[0]).port
-    data = b'x\n' + '0123456789é'.encode() * 3000 + b'\ny\n'
+    data = b'x\n' + '0123456789é'.encode() * 1000 + b'\ny\n'
     result = run(client, port, data, root=roots[1])
     assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')
     assert unstamped(result.stdout.splitlines()[-1]) == b'y'
