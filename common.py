@@ -184,8 +184,8 @@ def entered(prompt: str):
                 step = size if line.isascii() else size // 4
                 for start in range(0, len(line) or 1, step):
                     yield line[start : start + step].encode('utf-8', 'surrogateescape')
-    if at_terminal:
-        print()  # after Ctrl-D, the shell's prompt gets a line of its own
+    # After Ctrl-D, the shell's prompt gets a line of its own.
+    print(end='\n' if at_terminal else '')
 
 
 def edit_lines() -> None:
@@ -201,7 +201,8 @@ def edit_lines() -> None:
         settings = termios.tcgetattr(0)
 
         def restore() -> None:
-            if os.tcgetpgrp(0) == os.getpgrp():  # and not the shell's: kill %1
-                termios.tcsetattr(0, termios.TCSANOW, settings)
+            os.dup2(os.pipe()[0], 0)  # the next input() is not to switch them off again
+            if os.tcgetpgrp(1) == os.getpgrp():  # the terminal is ours, not the shell's
+                termios.tcsetattr(1, termios.TCSANOW, settings)
 
         exit_on_signal(restore)

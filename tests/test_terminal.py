@@ -158,20 +158,42 @@ def test_the_prompt_is_there_where_both_input_and_output_are_a_terminal(pair, tm
 # The terminal afterwards
 
 
-@pytest.mark.parametrize('key', KEYS)
-def test_the_client_leaves_the_terminal_echoing_and_editing(person, key):
+def assert_it_leaves_the_terminal_echoing_and_editing(person, leave) -> None:
+    """Let a client leave, and check that keys are echoed and lines edited as before."""
     device = os.readlink(f'/proc/{person.pid}/fd/0')
     kept_open = os.open(device, os.O_RDWR | os.O_NOCTTY)
-
-    def echoes_and_edits() -> bool:
-        mode = termios.tcgetattr(kept_open)[3]
-        return bool(mode & termios.ECHO and mode & termios.ICANON)
-
-    assert not echoes_and_edits()  # readline does that while it waits
-    person.send(KEYS[key]) if KEYS[key] else person.kill(signal.SIGTERM)
+    leave()
     wait_until(lambda: not person.isalive())
-    assert echoes_and_edits()
+    mode = termios.tcgetattr(kept_open)[3]
     os.close(kept_open)
+    assert mode & termios.ECHO and mode & termios.ICANON
+
+
+@pytest.mark.parametrize('key', KEYS)
+def test_the_client_leaves_the_terminal_echoing_and_editing(person, key):
+    # At its prompt, both are switched off.
+    def leave() -> None:
+        person.send(KEYS[key]) if KEYS[key] else person.kill(signal.SIGTERM)
+
+    assert_it_leaves_the_terminal_echoing_and_editing(person, leave)
+
+
+SLOW = """
+    import termios, time
+
+    def slow(*settings, tcsetattr=termios.tcsetattr):
+        tcsetattr(*settings)
+        time.sleep(0.3)  # time enough for the next prompt
+
+    termios.tcsetattr = slow
+"""
+
+
+def test_ctrl_c_between_two_prompts_leaves_the_terminal_echoing_and_editing(pair, before_script):
+    person = prompted(pair.client, pair.server.port, env=before_script(SLOW))
+    person.send('hi\r' * 60)
+    person.expect_exact(']hi')
+    assert_it_leaves_the_terminal_echoing_and_editing(person, lambda: person.kill(signal.SIGINT))
 
 
 @pytest.mark.parametrize('script', SERVER_SCREENS)
