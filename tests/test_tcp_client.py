@@ -64,13 +64,13 @@ def test_a_reply_that_arrives_in_parts_leaves_it_in_step(root, listener):
         with connection:
             connection.recv(1024)
             shown = b''
-            for part in STAMPED + b'o', b'ne\n', STAMPED + b'two\n':
+            for part in b'hello\n' + STAMPED + b'o', b'ne\n', STAMPED + b'two\n':
                 connection.sendall(part)
                 while part not in shown and (byte := client.stdout.read(1)):
                     shown += byte  # what has come is shown at once
         shown += client.stdout.read()
     shown = shown.replace(b'> ', b'').replace(STAMPED, b'[]')
-    assert shown == b'[]one\n[]two\n'
+    assert shown == b'hello\n[]one\n[]two\n'
 
 
 def test_a_reply_that_arrives_a_byte_at_a_time_leaves_it_in_step(client):
