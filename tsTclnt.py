@@ -24,7 +24,7 @@ with errors_reported(args):
             break
         tcpCliSock.sendall(data + b'\n')  # TCP keeps no messages apart: this ends one
         reply = b''
-        while not reply.endswith(b'\n'):  # it may come in parts
+        while not reply.endswith(b'\n'):  # it comes back with that, perhaps in parts
             reply = tcpCliSock.recv(BUFSIZ)
             if not reply:
                 raise ConnectionError('the server has closed the connection')

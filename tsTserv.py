@@ -33,14 +33,14 @@ args = options(__doc__, HOST, threads=True)
 with errors_reported(args):
     family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
     tcpSerSock = socket(family, SOCK_STREAM)
-    # These are for each client's socket, too. On Windows, the first would let two
-    # servers share a port.
+    # Each client's socket inherits these. On Windows, the first is not needed, and would
+    # let two servers share the port.
     tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, os.name == 'posix')  # restart at once
     tcpSerSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)  # notice a vanished client
     tcpSerSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # hold no reply back
     tcpSerSock.bind(ADDR)
     tcpSerSock.listen(1024)  # a client that finds no room tries again in 1, 3, 7... s
-    exit_on_signal(tcpSerSock.close)
+    exit_on_signal(tcpSerSock.close)  # the last line of the book
 
 door = Lock()
 
@@ -57,7 +57,7 @@ def serve() -> None:
                 if why.errno == EINVAL:  # it does not listen(), and that will not pass
                     os._exit(report(args, why.strerror))
                 log('...connection failed:', why.strerror)
-                # Unless a client has just gone: no descriptor is left until one goes.
+                # Where it is not just a client that went, no descriptor is left, say.
                 sleep(0 if isinstance(why, ConnectionError) else 0.5)
                 continue
             with printing, going_on:
@@ -75,7 +75,7 @@ def serve() -> None:
         tcpCliSock.close()
 
 
-with errors_reported(args, RuntimeError):  # if the system allows no more threads
+with errors_reported(args, RuntimeError):  # the system may allow no more threads
     for _ in range(args.threads - 1):
         Thread(target=serve, daemon=True).start()
 

@@ -27,11 +27,11 @@ with errors_reported(args):
         came = b''
         try:
             udpCliSock.sendto(data, ADDR)
-            while data not in came:  # the reply has it; what came late or twice has not
+            while data not in came:  # the reply holds the message; a late one does not
                 if (left := deadline - monotonic()) <= 0:
                     raise TimeoutError
                 udpCliSock.settimeout(left)
-                reply, addr = udpCliSock.recvfrom(65535)  # BUFSIZ might cut it off
+                reply, addr = udpCliSock.recvfrom(65535)  # quotes make it longer than BUFSIZ
                 came = reply if addr[1] == ADDR[1] else came  # not a stranger's
         except OSError as why:  # it costs this message alone
             status = report(
@@ -41,7 +41,7 @@ with errors_reported(args):
                 or 'no reply in 2 seconds',
             )
             udpCliSock.close()
-            udpCliSock = socket(family, SOCK_DGRAM)  # a late reply misses this one
+            udpCliSock = socket(family, SOCK_DGRAM)  # at a new port: no late reply gets there
         else:
             print(came.rstrip(b'\n').decode(errors='surrogateescape'), flush=True)
 

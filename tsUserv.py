@@ -18,14 +18,14 @@ with errors_reported(args):
     family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
     udpSerSock = socket(family, SOCK_DGRAM)
     udpSerSock.bind(ADDR)
-    exit_on_signal(udpSerSock.close)
+    exit_on_signal(udpSerSock.close)  # the last line of the book
 
 while True:
     with going_on:
         print('waiting for message...', flush=True)
-    addr = None
+    addr = None  # so far
     try:
-        data, addr = udpSerSock.recvfrom(65535)  # BUFSIZ would cut a longer one off
+        data, addr = udpSerSock.recvfrom(65535)  # with BUFSIZ, a longer one loses its end
         if addr[1] < 1024 or addr[1] == args.port:  # two servers would never stop
             log(f'...received from and not returned to: {addr}: not from a client')
         else:
@@ -37,4 +37,4 @@ while True:
             if addr
             else f'...not received: {why.strerror}'
         )
-        sleep(0 if addr else 0.1)  # where nothing comes for good, the log is not to fill
+        sleep(0 if addr else 0.1)  # a fault that stays is not to fill the log

@@ -96,7 +96,7 @@ def test_what_the_server_sends_beside_a_reply_is_reported_as_such_and_in_short(
 def test_it_waits_two_seconds_for_a_reply_and_not_just_one(udp_peer, client):
     result = client(b'one\n')
     data, addr = udp_peer.recvfrom(65535)
-    time.sleep(1)  # as a slow server would
+    time.sleep(1.3)  # as a slow server would
     udp_peer.sendto(STAMPED + data, addr)
     assert_shown(result, b'one')
 
