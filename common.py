@@ -9,7 +9,7 @@ from errno import EINVAL, EPIPE
 from functools import lru_cache
 from socket import *
 from threading import Lock, Thread, Timer
-from time import ctime, time
+from time import ctime, sleep, time
 
 HOST = ''  # blank: any address of this machine to a server, localhost to a client
 PORT = 21567
@@ -151,6 +151,7 @@ def exit_on_signal(call) -> None:
             Timer(1, os._exit, [0]).start()  # the terminal may take no output: Ctrl-S
             printing.acquire()  # whoever finds its socket closed says no more
             call()
+            sleep(0.01)  # a line that is half printed comes to its end
             # The shell's prompt gets a line of its own; your own print()s are not lost.
             print(end='\n' if signum == signal.SIGINT and sys.stdout.isatty() else '', flush=True)
         finally:
@@ -179,8 +180,8 @@ def entered(prompt: str):
         edit_lines()
     with suppress(EOFError):
         while True:
-            typed = input(prompt if at_terminal else '').removesuffix('\r')
-            for line in typed.split('\n'):  # pasted text can have several
+            # What is typed is a line, what is pasted can be several.
+            for line in input(prompt if at_terminal else '').removesuffix('\r').split('\n'):
                 step = size if line.isascii() else size // 4
                 for start in range(0, len(line) or 1, step):
                     yield line[start : start + step].encode('utf-8', 'surrogateescape')
