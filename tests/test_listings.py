@@ -159,7 +159,7 @@ def test_a_listing_breaks_the_promise_that_the_script_keeps(
     values = {name: given[name] for name in names if name in given}
     for name in names - given.keys():
         values[name] = request.getfixturevalue(name)
-    monkeypatch.setattr(helpers, 'PATIENCE', 3)  # it waits in vain, so not for long
+    monkeypatch.setattr(helpers, 'PATIENCE', 4)  # it waits in vain, so not for long
     with pytest.raises((Exception, pytest.fail.Exception)) as failure:
         promise(**values)
     monkeypatch.undo()
