@@ -175,18 +175,19 @@ def entered(prompt: str):
     """
     # No datagram holds more than 65507 bytes (udp(7)), no character more than 4.
     size = max(4, min(BUFSIZ, 65507) - len(stamped(b'\n')))
-    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if at_terminal and os.isatty(0):  # and not IDLE's window
+    prompt = prompt if sys.stdin.isatty() and sys.stdout.isatty() else ''
+    if prompt and os.isatty(0):  # and not IDLE's window
         edit_lines()
     with suppress(EOFError):
         while True:
-            # What is typed is a line, what is pasted can be several.
-            for line in input(prompt if at_terminal else '').removesuffix('\r').split('\n'):
+            log(end='')  # after a signal this waits: no prompt is to set the terminal again
+            # What is typed is one line, what is pasted can be several.
+            for line in input(prompt).removesuffix('\r').strip('\n').split('\n'):
                 step = size if line.isascii() else size // 4
                 for start in range(0, len(line) or 1, step):
                     yield line[start : start + step].encode('utf-8', 'surrogateescape')
     # After Ctrl-D, the shell's prompt gets a line of its own.
-    print(end='\n' if at_terminal else '')
+    print(end='\n' if prompt else '')
 
 
 def edit_lines() -> None:
@@ -202,8 +203,7 @@ def edit_lines() -> None:
         settings = termios.tcgetattr(0)
 
         def restore() -> None:
-            os.dup2(os.pipe()[0], 0)  # the next input() is not to switch them off again
-            if os.tcgetpgrp(1) == os.getpgrp():  # the terminal is ours, not the shell's
-                termios.tcsetattr(1, termios.TCSANOW, settings)
+            if os.tcgetpgrp(0) == os.getpgrp():  # the terminal is ours, not the shell's
+                termios.tcsetattr(0, termios.TCSANOW, settings)
 
         exit_on_signal(restore)

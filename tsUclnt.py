@@ -24,10 +24,12 @@ with errors_reported(args):
         if not data:
             break
         deadline = monotonic() + 2  # seconds
-        came = b''
+        came = None
         try:
             udpCliSock.sendto(data, ADDR)
-            while data not in came:  # the reply holds the message; a late one does not
+            while (
+                came is None or data not in came
+            ):  # the reply holds the message; a late one does not
                 if (left := deadline - monotonic()) <= 0:
                     raise TimeoutError
                 udpCliSock.settimeout(left)
@@ -37,7 +39,7 @@ with errors_reported(args):
             status = report(
                 args,
                 why.strerror
-                or (came and f'what came is not the reply: {came[:80]!r}')
+                or (came is not None and f'what came is not the reply: {came[:80]!r}')
                 or 'no reply in 2 seconds',
             )
             udpCliSock.close()

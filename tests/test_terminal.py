@@ -121,7 +121,7 @@ def test_typed_text_comes_back_in_every_locale(pair):
             person.close(force=True)
 
 
-@pytest.mark.parametrize('typed', ['one\x16\ntwo', '\x1b[200~one\rtwo\x1b[201~'])
+@pytest.mark.parametrize('typed', ['\x16\none\x16\ntwo\x16\n', '\x1b[200~one\rtwo\x1b[201~'])
 def test_each_of_several_lines_typed_in_one_or_pasted_is_a_message(person, typed):
     person.sendline(typed)
     for line in 'one', 'two':
