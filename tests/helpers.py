@@ -154,17 +154,6 @@ def unstamped(data: bytes) -> bytes:
     return re.sub(STAMP + b' ?', b'', data)
 
 
-def exchange(connection: socket.socket, data: bytes) -> bytes:
-    """Send data on TCP and return the reply once all of the data is back."""
-    connection.sendall(data)
-    reply = b''
-    while unstamped(reply) != data:
-        part = connection.recv(65536)
-        assert part, 'the server has closed the connection'
-        reply += part
-    return reply
-
-
 def close_with_reset(connection: socket.socket) -> None:
     """Close a TCP connection by a reset: SO_LINGER with 0 seconds, see socket(7)."""
     linger = struct.pack('ii', 1, 0)

@@ -15,11 +15,22 @@ from pathlib import Path
 
 import helpers
 import pytest
-from helpers import ANY_BYTES, STAMP, Server, close_with_reset, exchange, unstamped, wait_until
+from helpers import ANY_BYTES, STAMP, Server, close_with_reset, unstamped, wait_until
 
 WAITING = 'waiting for connection...'
 CONNECTED = '...connected from: '
 FAILED = '...connection failed: '
+
+
+def exchange(connection: socket.socket, data: bytes) -> bytes:
+    """Send data on TCP and return the reply once all of the data is back."""
+    connection.sendall(data)
+    reply = b''
+    while unstamped(reply) != data:
+        part = connection.recv(65536)
+        assert part, 'the server has closed the connection'
+        reply += part
+    return reply
 
 
 def assert_it_serves(server) -> None:
