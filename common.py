@@ -15,18 +15,19 @@ HOST = ''  # blank: any address of this machine to a server, localhost to a clie
 PORT = 21567
 BUFSIZ = 1024  # bytes, 31 or more: a stamp (26), a UTF-8 character (4), a newline
 
-# As in `tsTclnt.py <&- >&-`: no socket is to become the standard input or output.
+# The null device takes the descriptors 0, 1 and 2 where they are closed, as by
+# `tsTclnt.py <&- >&-`: no socket is to become the standard input or output.
 while os.open(os.devnull, os.O_RDWR) < 2:
     pass
 
 # Text is UTF-8, other bytes stay as they are, and \n is a newline on Windows, too.
-# Opened anew, since with `python -u` print() would write each word by itself.
+# And with `python -u`, print() would write each word by itself.
 if sys.stdin is sys.__stdin__ and sys.stdout is sys.__stdout__:  # not in IDLE
     sys.stdin = open(0, encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False)
     sys.stdout = open(
         1, 'w', encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False
     )
-sys.stderr = sys.stderr or open(2, 'w')
+sys.stderr = sys.stderr or open(2, 'w')  # there is none after `2>&-`
 
 
 # The command line
@@ -70,13 +71,14 @@ def address(host: str, port: int) -> tuple:
         found = getaddrinfo(host or '0.0.0.0', port, type=SOCK_STREAM)
     except UnicodeError:  # a part of the name is empty or too long
         raise gaierror(EAI_NONAME, 'Not a host name') from None
-    # Of the five things about each, these are the first and the last.
+    # False comes before True, so the first with AF_INET, if there is one. Of its five
+    # items, the first is the family and the last is ADDR.
     return min(found, key=lambda info: info[0] != AF_INET)[::4]
 
 
 # The timestamp
 
-ctime_of = lru_cache(maxsize=1)(ctime)  # formats once a second, not once a message
+ctime_of = lru_cache(maxsize=1)(ctime)  # remembers the text of the last second
 
 
 def stamped(data: bytes) -> bytes:
@@ -101,7 +103,7 @@ def errors_reported(args: Namespace, *others):
     other error, a mistake in the code, keeps its traceback.
     """
     try:
-        yield
+        yield  # here the with block runs
     except (OSError, *others) as why:
         try:
             print(end='', flush=True)  # what was printed before comes first
@@ -149,7 +151,7 @@ def exit_on_signal(call) -> None:
         signum = signal.sigwait({signal.SIGINT, signal.SIGTERM})
         try:
             Timer(1, os._exit, [0]).start()  # the terminal may take no output: Ctrl-S
-            printing.acquire()  # whoever finds its socket closed says no more
+            printing.acquire()  # for good: who finds its socket closed says no more
             call()
             sleep(0.01)  # a line that is half printed comes to its end
             # The shell's prompt gets a line of its own; your own print()s are not lost.
@@ -180,8 +182,8 @@ def entered(prompt: str):
         edit_lines()
     with suppress(EOFError):
         while True:
-            log(end='')  # after a signal this waits: no prompt is to set the terminal again
-            # What is typed is one line, what is pasted can be several.
+            log(end='')  # after a signal, no more prompt: printing is taken for good
+            # A line may end in CR LF, and what is pasted can be several.
             for line in input(prompt).removesuffix('\r').strip('\n').split('\n'):
                 step = size if line.isascii() else size // 4
                 for start in range(0, len(line) or 1, step):

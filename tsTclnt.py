@@ -12,10 +12,10 @@ from socket import *
 from common import BUFSIZ, HOST, address, entered, errors_reported, options
 
 signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script
-args = options(__doc__, HOST or 'localhost')
+args = options(__doc__, HOST or 'localhost')  # blank is for servers
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
     tcpCliSock = socket(family, SOCK_STREAM)
     tcpCliSock.connect(ADDR)
 
@@ -24,7 +24,7 @@ with errors_reported(args):
             break
         tcpCliSock.sendall(data + b'\n')  # TCP keeps no messages apart: this ends one
         reply = b''
-        while not reply.endswith(b'\n'):  # it comes back with that, perhaps in parts
+        while not reply.endswith(b'\n'):  # each part is shown as it comes
             reply = tcpCliSock.recv(BUFSIZ)
             if not reply:
                 raise ConnectionError('the server has closed the connection')

@@ -31,7 +31,7 @@ signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until exit_on_signal() b
 args = options(__doc__, HOST, threads=True)
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
     tcpSerSock = socket(family, SOCK_STREAM)
     # Each client's socket inherits these. On Windows, the first is not needed, and would
     # let two servers share the port.
@@ -40,7 +40,7 @@ with errors_reported(args):
     tcpSerSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # hold no reply back
     tcpSerSock.bind(ADDR)
     tcpSerSock.listen(1024)  # a client that finds no room tries again in 1, 3, 7... s
-    exit_on_signal(tcpSerSock.close)  # the last line of the book
+    exit_on_signal(tcpSerSock.close)  # on Ctrl-C: the last line of the book
 
 door = Lock()
 
@@ -48,16 +48,16 @@ door = Lock()
 def serve() -> None:
     """Talk with one client after another."""
     while True:
-        with door:  # one thread at a time waits for a client
-            with printing, going_on:
+        with door:  # one thread at a time waits: each that waits takes a descriptor
+            with printing, going_on:  # as in log()
                 print('waiting for connection...', flush=True)
             try:
                 tcpCliSock, addr = tcpSerSock.accept()
             except OSError as why:
-                if why.errno == EINVAL:  # it does not listen(), and that will not pass
+                if why.errno == EINVAL:  # without listen(), which will not pass
                     os._exit(report(args, why.strerror))
                 log('...connection failed:', why.strerror)
-                # Where it is not just a client that went, no descriptor is left, say.
+                # Too many open files, say, stay so for a while; a client that went does not.
                 sleep(0 if isinstance(why, ConnectionError) else 0.5)
                 continue
             with printing, going_on:
@@ -79,4 +79,4 @@ with errors_reported(args, RuntimeError):  # the system may allow no more thread
     for _ in range(args.threads - 1):
         Thread(target=serve, daemon=True).start()
 
-serve()
+serve()  # the main thread is the last of the N

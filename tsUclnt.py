@@ -13,11 +13,11 @@ from time import monotonic
 from common import HOST, address, entered, errors_reported, options, report
 
 signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script
-args = options(__doc__, HOST or 'localhost')
+args = options(__doc__, HOST or 'localhost')  # blank is for servers
 status = 0
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
     udpCliSock = socket(family, SOCK_DGRAM)
 
     for data in entered('> '):  # the `while True` and the input() of the book
@@ -27,16 +27,14 @@ with errors_reported(args):
         came = None
         try:
             udpCliSock.sendto(data, ADDR)
-            while (
-                came is None or data not in came
-            ):  # the reply holds the message; a late one does not
+            while came is None or data not in came:  # a reply holds its message
                 if (left := deadline - monotonic()) <= 0:
                     raise TimeoutError
                 udpCliSock.settimeout(left)
-                reply, addr = udpCliSock.recvfrom(65535)  # quotes make it longer than BUFSIZ
-                came = reply if addr[1] == ADDR[1] else came  # not a stranger's
+                reply, addr = udpCliSock.recvfrom(65535)  # it may exceed BUFSIZ
+                came = reply if addr[1] == ADDR[1] else came  # else not the server's
         except OSError as why:  # it costs this message alone
-            status = report(
+            status = report(  # the system's reason, or a wrong reply, or silence
                 args,
                 why.strerror
                 or (came is not None and f'what came is not the reply: {came[:80]!r}')

@@ -15,22 +15,22 @@ signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until exit_on_signal() b
 args = options(__doc__, HOST)
 
 with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as printed
+    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
     udpSerSock = socket(family, SOCK_DGRAM)
     udpSerSock.bind(ADDR)
-    exit_on_signal(udpSerSock.close)  # the last line of the book
+    exit_on_signal(udpSerSock.close)  # on Ctrl-C: the last line of the book
 
 while True:
     with going_on:
         print('waiting for message...', flush=True)
-    addr = None  # so far
+    addr = None  # no sender yet
     try:
         data, addr = udpSerSock.recvfrom(65535)  # with BUFSIZ, a longer one loses its end
-        if addr[1] < 1024 or addr[1] == args.port:  # two servers would never stop
+        if addr[1] < 1024 or addr[1] == args.port:  # a service there would answer back, for ever
             log(f'...received from and not returned to: {addr}: not from a client')
         else:
             udpSerSock.sendto(stamped(data), addr)
-            print('...received from and returned to:', addr)
+            print('...received from and returned to:', addr)  # shown with the next line
     except OSError as why:  # it costs this message, not the server
         log(
             f'...received from and not returned to: {addr}: {why.strerror}'

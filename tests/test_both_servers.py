@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import helpers
 import pytest
-from helpers import PAIRS, Server, run, udp_socket, unstamped, wait_until
+from helpers import PAIRS, Server, close_with_reset, run, udp_socket, unstamped, wait_until
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 signals = pytest.mark.parametrize('signum', SIGNALS, ids=['SIGINT', 'SIGTERM'])
@@ -59,6 +59,10 @@ def test_when_the_reader_of_its_log_has_gone_it_goes_on(serve, script, client, t
     options = threads if script == 'tsTserv.py' else ()
     server = serve(script, *options, stdout=subprocess.PIPE, ready=first_line)
     server.process.stdout.close()  # as `tsTserv.py | head -1` does
+    if script == 'tsTserv.py':
+        lost = server.connect()
+        lost.sendall(b'hi')
+        close_with_reset(lost)
     assert_it_goes_on(server)
 
 

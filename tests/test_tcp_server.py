@@ -174,6 +174,15 @@ def test_a_client_that_resets_in_mid_dialog_ends_its_dialog_alone(tcp):
     assert_it_serves(tcp)
 
 
+def test_a_lost_client_is_logged_at_once_also_where_no_other_comes(serve):
+    server = serve('tsTserv.py', '--threads', '2')
+    client = server.connect()
+    exchange(client, b'hi')
+    server.wait_for(WAITING, times=2)
+    close_with_reset(client)
+    server.wait_for(f'{FAILED}Connection reset by peer\n')
+
+
 def test_clients_that_reset_while_they_wait_or_with_replies_unread_do_no_harm(tcp):
     for close in socket.socket.close, close_with_reset:
         talker = tcp.connect()
