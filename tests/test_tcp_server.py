@@ -272,6 +272,7 @@ def test_every_line_of_the_log_is_whole_with_threads_and_lost_clients(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(come_and_go, range(8)))
     server.wait_for(WAITING, times=201)
+    assert server.stop() == 0  # which lets a line be printed to its end
     lines = [WAITING, rf'{CONNECTED}\(.127.0.0.1., \d+\)', rf'{FAILED}[\w ]+']
     assert re.fullmatch(rf'(({"|".join(lines)})\n)*', server.log)
     assert server.log.count(FAILED) > 25
