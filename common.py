@@ -15,8 +15,8 @@ HOST = ''  # blank: any address of this machine to a server, localhost to a clie
 PORT = 21567
 BUFSIZ = 1024  # bytes, 31 or more: a stamp (26), a UTF-8 character (4), a newline
 
-# The null device takes the descriptors 0, 1 and 2 where they are closed, as by
-# `tsTclnt.py <&- >&-`: no socket is to become the standard input or output.
+# Where the descriptors 0, 1 and 2 are closed, as by `tsTclnt.py <&- >&-`, the null device
+# takes them, so that no socket does.
 while os.open(os.devnull, os.O_RDWR) < 2:
     pass
 
@@ -144,14 +144,14 @@ def exit_on_signal(call) -> None:
     """
     if not hasattr(signal, 'sigwait'):  # as on Windows
         return
-    # They are held back here and in each thread that starts from now on.
+    # Here, and in threads that start from now on, they are held back until sigwait() asks.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
     def wait() -> None:
         signum = signal.sigwait({signal.SIGINT, signal.SIGTERM})
         try:
             Timer(1, os._exit, [0]).start()  # the terminal may take no output: Ctrl-S
-            printing.acquire()  # for good: who finds its socket closed says no more
+            printing.acquire()  # for good: no other thread prints any more
             call()
             sleep(0.01)  # a line that is half printed comes to its end
             # The shell's prompt gets a line of its own; your own print()s are not lost.
@@ -205,7 +205,7 @@ def edit_lines() -> None:
         settings = termios.tcgetattr(0)
 
         def restore() -> None:
-            if os.tcgetpgrp(0) == os.getpgrp():  # the terminal is ours, not the shell's
+            if os.tcgetpgrp(0) == os.getpgrp():  # only in the foreground: else it is the shell's
                 termios.tcsetattr(0, termios.TCSANOW, settings)
 
         exit_on_signal(restore)

@@ -11,7 +11,7 @@ from socket import *
 
 from common import BUFSIZ, HOST, address, entered, errors_reported, options
 
-signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script
+signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until entered() has a prompt
 args = options(__doc__, HOST or 'localhost')  # blank is for servers
 
 with errors_reported(args):

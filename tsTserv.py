@@ -33,8 +33,8 @@ args = options(__doc__, HOST, threads=True)
 with errors_reported(args):
     family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
     tcpSerSock = socket(family, SOCK_STREAM)
-    # Each client's socket inherits these. On Windows, the first is not needed, and would
-    # let two servers share the port.
+    # Each client's socket inherits these. The first is on everywhere but on Windows, where
+    # it would let two servers share the port.
     tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, os.name == 'posix')  # restart at once
     tcpSerSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)  # notice a vanished client
     tcpSerSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # hold no reply back
@@ -48,7 +48,7 @@ door = Lock()
 def serve() -> None:
     """Talk with one client after another."""
     while True:
-        with door:  # one thread at a time waits: each that waits takes a descriptor
+        with door:  # one thread at a time: accept() takes a file descriptor while it waits
             with printing, going_on:  # as in log()
                 print('waiting for connection...', flush=True)
             try:

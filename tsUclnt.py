@@ -12,7 +12,7 @@ from time import monotonic
 
 from common import HOST, address, entered, errors_reported, options, report
 
-signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script
+signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until entered() has a prompt
 args = options(__doc__, HOST or 'localhost')  # blank is for servers
 status = 0
 
@@ -32,9 +32,9 @@ with errors_reported(args):
                     raise TimeoutError
                 udpCliSock.settimeout(left)
                 reply, addr = udpCliSock.recvfrom(65535)  # it may exceed BUFSIZ
-                came = reply if addr[1] == ADDR[1] else came  # else not the server's
+                came = reply if addr[1] == ADDR[1] else came  # ignore other ports
         except OSError as why:  # it costs this message alone
-            status = report(  # the system's reason, or a wrong reply, or silence
+            status = report(  # a timeout has no strerror: a wrong reply came, or none
                 args,
                 why.strerror
                 or (came is not None and f'what came is not the reply: {came[:80]!r}')
