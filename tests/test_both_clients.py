@@ -175,7 +175,7 @@ def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
         for side, size in zip(['server', 'client'], sizes, strict=True)
     ]
     port = serve(script, root=roots[0]).port
-    data = b'x\n' + '0123456789é'.encode() * 1000 + b'\ny\n'
+    data = b'x\n' + '0123456789é'.encode() * 400 + b'\ny\n'
     result = run(client, port, data, root=roots[1])
     assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')
     assert unstamped(result.stdout.splitlines()[-1]) == b'y'
