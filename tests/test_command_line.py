@@ -243,8 +243,8 @@ BOTH_FAMILIES = """
     def getaddrinfo(host, port, **kind):
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, 6, '', ('2001:db8::1', port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.2', port)),
             (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.1', port)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.0', port)),
         ]
 
     socket.getaddrinfo = getaddrinfo
@@ -257,5 +257,7 @@ def test_a_name_that_has_ipv6_and_ipv4_addresses_is_its_first_ipv4_one(
 ):
     environment = before_script(BOTH_FAMILIES)
     port = serve(script, '--host', 'both', env=environment).port
-    result = run(client, port, b'hi\n', '--host', 'both', env=environment)
-    assert unstamped(result.stdout) == b'hi\n', result.stderr
+    for host in 'both', '127.0.0.2':
+        env = environment if host == 'both' else None
+        result = run(client, port, b'hi\n', '--host', host, env=env)
+        assert unstamped(result.stdout) == b'hi\n', result.stderr
