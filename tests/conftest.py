@@ -114,6 +114,28 @@ def before_script(tmp_path):
 
 
 @pytest.fixture
+def failing(before_script):
+    """Give an environment in which the first calls of a socket's method fail."""
+
+    def environment(call: str, error: str, times: int) -> dict[str, str]:
+        return before_script(f"""
+            import errno, itertools, socket
+
+            class Socket(socket.socket):
+                calls = itertools.count()
+
+                def {call}(self, *args):
+                    if next(Socket.calls) < {times}:
+                        raise OSError(errno.{error}, 'Forced to fail')
+                    return super().{call}(*args)
+
+            socket.socket = Socket
+        """)
+
+    return environment
+
+
+@pytest.fixture
 def edited(tmp_path):
     """Give a folder with the scripts, in which one text is replaced by another."""
 

@@ -1,5 +1,6 @@
 """What the tests share: the programs as processes, and waits that all have a bound."""
 
+import contextlib
 import io
 import os
 import re
@@ -12,12 +13,16 @@ import time
 from pathlib import Path
 
 import pexpect
+import pytest
 
 ROOT = Path(__file__).parent.parent
 LISTINGS = ROOT / 'tests/listings'
 SERVERS = ['tsTserv.py', 'tsUserv.py']
 CLIENTS = ['tsTclnt.py', 'tsUclnt.py']
 PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
+pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+signals = pytest.mark.parametrize('signum', SIGNALS, ids=['SIGINT', 'SIGTERM'])
 PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
 ANY_BYTES = [bytes(range(256)), bytes(range(255, -1, -1)), b'\0', b'\r\n', b'\xff\xfe', b'%s']
@@ -134,6 +139,13 @@ def terminal(script, port, root=ROOT, **spawn) -> pexpect.spawn:
     return process
 
 
+def prompted(script, port, **spawn) -> pexpect.spawn:
+    """Run a client on a pseudo-terminal and wait for its prompt."""
+    client = terminal(script, port, **spawn)
+    client.expect_exact('> ')
+    return client
+
+
 def screen(process: pexpect.spawn) -> str:
     """Wait for the end of a terminal()'s program and return all that it has shown."""
     process.expect(pexpect.EOF)
@@ -152,6 +164,17 @@ def udp_socket() -> socket.socket:
 def unstamped(data: bytes) -> bytes:
     """Return data without the timestamps in it, of scripts and of listings."""
     return re.sub(STAMP + b' ?', b'', data)
+
+
+def send_until_blocked(client: socket.socket) -> int:
+    """Send x's, and read no reply, until neither side takes any more; return how many."""
+    client.settimeout(0.2)
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            sent += client.send(b'x' * 65536)
+    client.settimeout(PATIENCE)
+    return sent
 
 
 def close_with_reset(connection: socket.socket) -> None:

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 
 import pytest
-from helpers import LISTINGS, PAIRS, PATIENCE, STAMP, command, run, start_client, unstamped
+from helpers import LISTINGS, PATIENCE, STAMP, command, pairs, run, start_client, unstamped
 
 EVERY_BYTE = bytes(range(256)).replace(b'\n', b'')
 ASCII = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
@@ -166,7 +166,7 @@ def test_input_that_is_not_utf_8_comes_back_byte_for_byte(pair):
 
 
 @pytest.mark.parametrize('sizes', [(31, 31), (64, 4096), (100000, 64)])
-@pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
+@pairs
 def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
     serve, edited, script, client, sizes
 ):

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from helpers import (
     CLIENTS,
-    PAIRS,
     PATIENCE,
     ROOT,
     SERVERS,
     Server,
     command,
+    pairs,
     run,
     terminal,
     unstamped,
@@ -25,7 +25,6 @@ from helpers import (
 SCRIPTS = SERVERS + CLIENTS
 scripts = pytest.mark.parametrize('script', SCRIPTS)
 servers = pytest.mark.parametrize('script', SERVERS)
-pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 
 
 def has_ipv6() -> bool:

@@ -19,10 +19,9 @@ import test_tcp_server
 import test_terminal
 import test_udp_client
 import test_udp_server
-from helpers import LISTINGS, PAIRS, PATIENCE, ROOT, STAMP, start_client, unstamped
+from helpers import LISTINGS, PATIENCE, ROOT, STAMP, pairs, start_client, unstamped
 
 KINDS = {'script': ROOT, 'listing': LISTINGS}
-pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 
 
 @pytest.mark.parametrize('client_kind', KINDS)

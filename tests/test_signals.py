@@ -8,20 +8,18 @@ import helpers
 import pytest
 from helpers import (
     CLIENTS,
-    PAIRS,
     PATIENCE,
     SERVERS,
     Server,
     command,
+    pairs,
+    prompted,
     run,
     screen,
+    signals,
     start_client,
     terminal,
 )
-
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
-signals = pytest.mark.parametrize('signum', SIGNALS, ids=['SIGINT', 'SIGTERM'])
-pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 
 
 @signals
@@ -67,8 +65,7 @@ def many(send) -> None:
 def test_several_signals_at_once_end_a_script_as_one_does(tmp_path, script, client, burst):
     for _ in range(5):
         server = Server(tmp_path, script)
-        person = terminal(client, server.port)
-        person.expect_exact('> ')
+        person = prompted(client, server.port)
         burst(person.kill)
         assert screen(person).rstrip('\n') == '> '
         assert person.exitstatus == 0
@@ -118,8 +115,7 @@ def test_a_signal_ends_the_client_in_a_pipe_without_a_word_while_it_waits(silent
 @signals
 def test_a_signal_ends_the_client_on_a_terminal_while_it_waits_for_a_reply(silent, signum):
     script, port, receive = silent
-    person = terminal(script, port)
-    person.expect_exact('> ')
+    person = prompted(script, port)
     person.sendline('anybody there?')
     receive()
     person.kill(signum)
@@ -156,8 +152,7 @@ def test_without_the_parts_of_python_that_only_unix_has_all_work_and_quit(
     result = run(client, server.port, b'hi\n', env=environment)
     assert result.stdout.endswith(b']hi\n')
     assert (result.stderr, result.returncode) == (b'', 0)
-    person = terminal(client, server.port, env=environment | {'TERM': 'dumb'})
-    person.expect_exact('> ')
+    person = prompted(client, server.port, env=environment | {'TERM': 'dumb'})
     person.sendline('hi')
     person.expect_exact(']hi\r\n> ')
     person.sendline()
