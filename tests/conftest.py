@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import io
 import os
 import shutil
 import signal
@@ -10,9 +11,11 @@ import struct
 import subprocess
 import textwrap
 import types
+from contextlib import ExitStack
 
+import pexpect
 import pytest
-from helpers import LISTINGS, PAIRS, PATIENCE, ROOT, Server, udp_socket
+from helpers import CLIENTS, LISTINGS, PAIRS, PATIENCE, ROOT, Server, command, udp_socket
 
 # A shell starts its background jobs with SIGINT ignored, and they hand that down.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,21 +30,18 @@ def root():
 @pytest.fixture
 def serve(tmp_path, root):
     """Start a server; at the test's end, a script has to end well, with no error."""
-    servers = []
+    started = []
 
     def start(script: str, *options: str, **popen) -> Server:
-        servers.append(Server(tmp_path, script, *options, **{'root': root} | popen))
-        return servers[-1]
+        started.append(Server(tmp_path, script, *options, **{'root': root} | popen))
+        return started[-1]
 
     yield start
     try:
-        for server in servers:
-            if server.root != LISTINGS:
-                assert server.process.poll() in (None, 0)
-                assert server.stop() == 0
-                assert server.errors == ''
+        for server in started:
+            assert server.root == LISTINGS or (server.stop(), server.errors) == (0, '')
     finally:
-        for server in servers:
+        for server in started:
             server.kill()
 
 
@@ -65,6 +65,40 @@ def pair(request, serve):
 
 
 @pytest.fixture
+def start(root):
+    """Start a program on pipes, and enter some data; at the test's end, it is ended."""
+    with ExitStack() as stack:
+
+        def start(script, port, data=b'', options=(), root=root, **popen) -> subprocess.Popen:
+            popen = dict.fromkeys(['stdin', 'stdout', 'stderr'], subprocess.PIPE) | popen
+            environment = os.environ | {'PYTHONUNBUFFERED': '1' * (root == LISTINGS)}
+            popen = {'bufsize': 0, 'env': environment} | popen
+            process = subprocess.Popen(command(script, port, *options, root=root), **popen)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            process.stdin.write(data)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def terminal(root):
+    """Start a program on a pseudo-terminal of its own, and wait for its prompt."""
+
+    def start(script, port, text='> ', **spawn) -> pexpect.spawn:
+        python, *arguments = command(script, port, root=root)
+        environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
+        spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
+        process = pexpect.spawn(python, arguments, **spawn)
+        process.logfile_read, process.port = io.BytesIO(), port
+        process.expect_exact(text)
+        return process
+
+    return start
+
+
+@pytest.fixture
 def udp_peer():
     """A UDP socket on 127.0.0.1, for a test to be the client or the server."""
     with udp_socket() as peer:
@@ -75,8 +109,22 @@ def udp_peer():
 def listener():
     """A listening TCP socket, for a test to be the server."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
-        listener.settimeout(PATIENCE)
         yield listener
+
+
+@pytest.fixture(params=CLIENTS)
+def played(request, listener, udp_peer):
+    """Be the server: a client's name, the port for it, and a function that gives its socket."""
+    server = listener if request.param == 'tsTclnt.py' else udp_peer
+    with ExitStack() as stack:
+
+        def accept() -> socket.socket:
+            if server is listener:
+                return stack.enter_context(server.accept()[0])
+            server.connect(server.recvfrom(1, socket.MSG_PEEK)[1])
+            return server
+
+        yield request.param, server.getsockname()[1], accept
 
 
 @pytest.fixture
@@ -120,16 +168,14 @@ def failing(before_script):
     def environment(call: str, error: str, times: int) -> dict[str, str]:
         return before_script(f"""
             import errno, itertools, socket
+            real, calls = socket.socket.{call}, itertools.count()
 
-            class Socket(socket.socket):
-                calls = itertools.count()
+            def {call}(*args):
+                if next(calls) < {times}:
+                    raise OSError(errno.{error}, 'Forced to fail')
+                return real(*args)
 
-                def {call}(self, *args):
-                    if next(Socket.calls) < {times}:
-                        raise OSError(errno.{error}, 'Forced to fail')
-                    return super().{call}(*args)
-
-            socket.socket = Socket
+            socket.socket.{call} = {call}
         """)
 
     return environment
@@ -153,13 +199,11 @@ def edited(tmp_path):
 PRELOADED = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
-#define REAL(name, ...) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))(__VA_ARGS__)
 
 /* In the last moment before the second call blocks, send the process a signal. */
 static void before_it_blocks(void)
@@ -169,26 +213,21 @@ static void before_it_blocks(void)
     if (signum && ++calls == 2)
         kill(getpid(), atoi(signum));
 }
-int accept4(int fd, struct sockaddr *addr, socklen_t *length, int flags)
+int accept4(int fd, void *addr, void *length, int flags)
 {
-    before_it_blocks();
-    return REAL(accept4, fd, addr, length, flags);
+    return before_it_blocks(), syscall(SYS_accept4, fd, addr, length, flags);
 }
-ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *addr,
-                 socklen_t *length)
+long recvfrom(int fd, void *data, long size, int flags, void *addr, void *length)
 {
-    before_it_blocks();
-    return REAL(recvfrom, fd, data, size, flags, addr, length);
+    return before_it_blocks(), syscall(SYS_recvfrom, fd, data, size, flags, addr, length);
 }
 /* A name server that keeps silent. */
-int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                struct addrinfo **found)
+int getaddrinfo(const char *host, const char *port, const void *hints, void **found)
 {
-    while (host && !strcmp(host, "silent.invalid")) {
+    int (*real)(const char *, const char *, const void *, void **) = dlsym(RTLD_NEXT, __func__);
+    for (; host && !strcmp(host, "silent.invalid"); pause())
         write(2, "looking up\n", 11);
-        pause();
-    }
-    return REAL(getaddrinfo, host, port, hints, found);
+    return real(host, port, hints, found);
 }
 """
 

@@ -1,7 +1,5 @@
 """What the tests share: the programs as processes, and waits that all have a bound."""
 
-import contextlib
-import io
 import os
 import re
 import signal
@@ -10,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pexpect
@@ -17,35 +16,28 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LISTINGS = ROOT / 'tests/listings'
-SERVERS = ['tsTserv.py', 'tsUserv.py']
-CLIENTS = ['tsTclnt.py', 'tsUclnt.py']
+SERVERS, CLIENTS = ['tsTserv.py', 'tsUserv.py'], ['tsTclnt.py', 'tsUclnt.py']
 PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
+servers = pytest.mark.parametrize('script', SERVERS)
 pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
-signals = pytest.mark.parametrize('signum', SIGNALS, ids=['SIGINT', 'SIGTERM'])
-PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
+signals = pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
-ANY_BYTES = [bytes(range(256)), bytes(range(255, -1, -1)), b'\0', b'\r\n', b'\xff\xfe', b'%s']
 STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends
+WAITING = {'tsTserv.py': 'waiting for connection...', 'tsUserv.py': 'waiting for message...'}
+CAME = {'tsTserv.py': '...connected from: ', 'tsUserv.py': '...received from and returned to: '}
+PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
+socket.setdefaulttimeout(PATIENCE)
 
 
 def command(script, port, *options, root=ROOT) -> list[str]:
-    """Return the words that run a program; any warning is an error of the test.
-
-    A listing has its host and port in its text.
-    """
-    if root == LISTINGS:
+    """Return the words that run a program; any warning is an error of the test."""
+    if root == LISTINGS:  # the port and the host stand in its text
         text = (root / script).read_text().replace('PORT = 21567', f'PORT = {port}')
         if '--host' in options:
             text = re.sub('HOST = .*', f'HOST = {options[-1]!r}', text)
         return [sys.executable, '-c', text]
-    words = [sys.executable, '-X', 'dev', '-W', 'error', root / script]
-    return [str(word) for word in (*words, '--port', port, *options)]
-
-
-def live(root) -> dict[str, str]:
-    """Return the environment of a program, in which a listing's output is live, too."""
-    return os.environ | ({'PYTHONUNBUFFERED': '1'} if root == LISTINGS else {})
+    words = [sys.executable, '-X', 'dev', '-W', 'error', str(root / script)]
+    return [*words, '--port', str(port), *options]
 
 
 def wait_until(condition) -> None:
@@ -56,26 +48,20 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
-def on_a_free_port(start):
-    """Return start(port) for a port that the system chose; None says it was taken."""
-    for _ in range(20):
-        with socket.create_server(('127.0.0.1', 0)) as probe:
-            port = probe.getsockname()[1]
-        if (started := start(port)) is not None:
-            return started
-    raise AssertionError('no port stays free')
+def free_port() -> int:
+    """Return a port that is free at this moment."""
+    with socket.create_server(('127.0.0.1', 0)) as probe:
+        return probe.getsockname()[1]
 
 
 class Server:
-    """A server as a process; its two outputs go to files in folder.
+    """A server as a process, with its outputs in files; ready(server) tells when it serves."""
 
-    ready(server) tells when it serves: by default, as soon as it has printed a line.
-    """
-
-    def __init__(self, folder, script, *options, root=ROOT, ready=None, **popen):
-        self.folder, self.script, self.options, self.root = (folder, script, options, root)
-        self.ready, self.popen = ready or (lambda server: server.log), popen
-        on_a_free_port(self.start)
+    def __init__(self, folder, script, *options, root=ROOT, ready=lambda self: self.log, **popen):
+        self.folder, self.script, self.options, self.root = folder, script, options, root
+        self.ready, self.popen = ready, popen
+        while not self.start(free_port()):  # somebody else has taken it
+            pass
 
     def start(self, port: int):
         """Start the process and wait until it serves; None where the port is taken."""
@@ -84,7 +70,7 @@ class Server:
         words = command(self.script, port, *self.options, root=self.root)
         with open(self.out, 'wb') as out, open(self.err, 'wb') as err:
             popen = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': err}
-            popen['env'] = live(self.root)
+            popen['env'] = os.environ | {'PYTHONUNBUFFERED': '1' * (self.root == LISTINGS)}
             self.process = subprocess.Popen(words, **popen | self.popen)
         try:
             wait_until(lambda: self.ready(self) or self.process.poll() is not None)
@@ -111,43 +97,36 @@ class Server:
         self.process.wait(PATIENCE)
 
     def connect(self) -> socket.socket:
-        """Return a new TCP connection to it."""
-        return socket.create_connection(('127.0.0.1', self.port), timeout=PATIENCE)
+        """Return a new socket that is connected to it, also on UDP."""
+        if self.script == 'tsTserv.py':
+            return socket.create_connection(('127.0.0.1', self.port))
+        udp = udp_socket()
+        udp.connect(('127.0.0.1', self.port))
+        return udp
+
+    def answers(self) -> bool:
+        """Return whether a new client has its reply within half a second."""
+        with suppress(OSError), self.connect() as client:
+            client.settimeout(0.5)
+            client.send(b'still there?')
+            return unstamped(client.recv(1024)) == b'still there?'
+        return False
 
 
-def run(script, port, data, *options, root=ROOT, **popen):
-    """Run a client on data as its standard input and return the CompletedProcess."""
-    popen = {'capture_output': True, 'timeout': PATIENCE} | popen
-    words = command(script, port, *options, root=root)
-    return subprocess.run(words, input=data, **popen)
+def run(script, port, data, *options, root=ROOT, **popen) -> subprocess.CompletedProcess:
+    """Run a program on data as its standard input, until it ends by itself."""
+    popen = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'timeout': PATIENCE} | popen
+    return subprocess.run(command(script, port, *options, root=root), input=data, **popen)
 
 
-def start_client(script, port, root=ROOT, **popen) -> subprocess.Popen:
-    """Start a client on pipes, to talk with it line by line."""
-    pipes = dict.fromkeys(['stdin', 'stdout', 'stderr'], subprocess.PIPE)
-    popen = pipes | {'env': live(root), 'bufsize': 0} | popen
-    return subprocess.Popen(command(script, port, root=root), **popen)
-
-
-def terminal(script, port, root=ROOT, **spawn) -> pexpect.spawn:
-    """Run a program on a pseudo-terminal of its own, for a person to type at."""
-    python, *arguments = command(script, port, root=root)
-    environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
-    spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
-    process = pexpect.spawn(python, arguments, **spawn)
-    process.logfile_read, process.port = io.BytesIO(), port
-    return process
-
-
-def prompted(script, port, **spawn) -> pexpect.spawn:
-    """Run a client on a pseudo-terminal and wait for its prompt."""
-    client = terminal(script, port, **spawn)
-    client.expect_exact('> ')
-    return client
+def replies(result: subprocess.CompletedProcess) -> bytes:
+    """Return what a client wrote, without the timestamps, if it had no trouble."""
+    assert (result.stderr, result.returncode) == (b'', 0)
+    return unstamped(result.stdout)
 
 
 def screen(process: pexpect.spawn) -> str:
-    """Wait for the end of a terminal()'s program and return all that it has shown."""
+    """Wait for the end of a program on a terminal; return all that it has shown."""
     process.expect(pexpect.EOF)
     process.close()
     return process.logfile_read.getvalue().decode().replace('\r\n', '\n')
@@ -156,7 +135,6 @@ def screen(process: pexpect.spawn) -> str:
 def udp_socket() -> socket.socket:
     """Return a UDP socket on 127.0.0.1, at a port that the system chose."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.settimeout(PATIENCE)
     udp.bind(('127.0.0.1', 0))
     return udp
 
@@ -166,19 +144,7 @@ def unstamped(data: bytes) -> bytes:
     return re.sub(STAMP + b' ?', b'', data)
 
 
-def send_until_blocked(client: socket.socket) -> int:
-    """Send x's, and read no reply, until neither side takes any more; return how many."""
-    client.settimeout(0.2)
-    sent = 0
-    with contextlib.suppress(TimeoutError):
-        while True:
-            sent += client.send(b'x' * 65536)
-    client.settimeout(PATIENCE)
-    return sent
-
-
 def close_with_reset(connection: socket.socket) -> None:
     """Close a TCP connection by a reset: SO_LINGER with 0 seconds, see socket(7)."""
-    linger = struct.pack('ii', 1, 0)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     connection.close()

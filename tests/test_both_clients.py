@@ -6,50 +6,58 @@ import shlex
 import subprocess
 
 import pytest
-from helpers import LISTINGS, PATIENCE, STAMP, command, pairs, run, start_client, unstamped
+from helpers import LISTINGS, PATIENCE, STAMP, STAMPED, command, pairs, replies, run, unstamped
 
-EVERY_BYTE = bytes(range(256)).replace(b'\n', b'')
-ASCII = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
-ENVIRONMENTS = [ASCII, {'LC_ALL': 'C.UTF-8'}, {'PYTHONIOENCODING': 'cp437:strict'}]
 UNBUFFERED = [os.environ | {'PYTHONUNBUFFERED': value} for value in ('', '1')]
-
-
-def replies(result: subprocess.CompletedProcess) -> bytes:
-    """Return what a client wrote, without the timestamps, if it had no trouble."""
-    assert (result.stderr, result.returncode) == (b'', 0)
-    return unstamped(result.stdout)
-
-
-def test_in_a_pipe_it_prints_the_replies_alone(root, pair):
-    result = run(pair.client, pair.server.port, b'a\nb\n', root=root)
-    assert (result.stderr, result.returncode) == (b'', 0)
-    assert re.fullmatch(STAMP + rb'a\n' + STAMP + rb'b\n', result.stdout)
-
-
-INPUTS = {
-    'a last line without a newline': (b'a\nb', b'a\nb\n'),
-    'an empty line': (b'a\n\nb\n', b'a\n'),
-    'an empty line that ends in CRLF': (b'a\r\n\r\nb\r\n', b'a\n'),
-    'no input': (b'', b''),
-    'no line but CR and LF': (b'a\rb\n\r', b'a\rb\n'),
-    'a line of spaces': (b'  \nb\n', b'  \nb\n'),
+ASCII = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
+ENVIRONMENTS = [
+    os.environ | environment
+    for environment in (ASCII, {'LC_ALL': 'C.UTF-8'}, {'PYTHONIOENCODING': 'cp437:strict'})
+]
+UDP = {'script': 'tsUserv.py', 'client': 'tsUclnt.py'}
+INPUTS = {  # and the replies to them
+    b'a\nb\n': b'a\nb\n',
+    b'a\nb': b'a\nb\n',  # a last line without a newline
+    b'a\n\nb\n': b'a\n',  # an empty line
+    b'a\r\n\r\nb\r\n': b'a\n',
+    b'': b'',
+    b'a\rb\n\r': b'a\rb\n',
+    b'  \nb\n': b'  \nb\n',
 }
 
 
-def test_a_line_ends_with_lf_or_crlf_and_an_empty_one_quits(pair):
-    for name, (data, expected) in INPUTS.items():
-        result = run(pair.client, pair.server.port, data)
+@pytest.mark.departure('`entered()`, in a pipe', 'EOFError')
+def test_in_a_pipe_it_prints_the_replies_alone_until_an_empty_line_or_the_end(root, pair):
+    for data, expected in INPUTS.items():
+        result = run(pair.client, pair.server.port, data, root=root)
         assert (result.stderr, result.returncode) == (b'', 0)
-        assert re.sub(STAMP, b'', result.stdout) == expected, name
+        assert re.sub(STAMP, b'', result.stdout) == expected
 
 
-def test_each_reply_is_there_before_the_next_line_is_entered(pair):
-    with start_client(pair.client, pair.server.port) as client:
-        for line in b'a\n', b'b\n':
-            client.stdin.write(line)
-            assert unstamped(client.stdout.readline()) == line
-        client.stdin.close()
-        assert client.wait(PATIENCE) == 0
+def test_each_reply_is_there_before_the_next_line_is_entered(pair, start):
+    client = start(pair.client, pair.server.port)
+    for line in b'a\n', b'b\n':
+        client.stdin.write(line)
+        assert unstamped(client.stdout.readline()) == line
+
+
+def test_one_message_is_in_flight_at_a_time_on_tcp_with_a_newline(start, played):
+    script, port, accept = played
+    client = start(script, port, b'x' * 2000 + b'\ntwo\n\n')
+    connection, received = accept(), []
+    while len(received) < 4:
+        received.append(connection.recv(2048))
+        connection.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(PATIENCE)
+        connection.send(STAMPED + received[-1])
+    end, whole = (b'\n', b'') if script == 'tsTclnt.py' else (b'', b'\n')
+    sizes = 997, 997, 6
+    assert received == [*(b'x' * size + end for size in sizes), b'two' + end]
+    shown = b''.join(STAMPED + message + whole for message in received)
+    assert client.communicate(timeout=PATIENCE) == (shown, b'')
+    assert client.returncode == 0
 
 
 # Its output
@@ -61,8 +69,7 @@ def test_head_gets_its_line_and_nobody_sees_a_traceback_or_an_error(pair):
     for environment in UNBUFFERED:
         popen = {'env': environment, 'capture_output': True, 'timeout': PATIENCE}
         result = subprocess.run(pipeline, **popen)
-        assert unstamped(result.stdout) == b'y\n'
-        assert result.stderr == b'status 0\n'
+        assert (unstamped(result.stdout), result.stderr) == (b'y\n', b'status 0\n')
 
 
 EINVAL = """
@@ -86,8 +93,7 @@ def test_a_full_disk_is_an_error_of_one_line(pair):
     expected = rf'{pair.client}: localhost port \d+: No space left on device\n'
     for environment in UNBUFFERED:
         with open('/dev/full', 'wb') as full:
-            output = {'stdout': full, 'stderr': subprocess.PIPE, 'capture_output': False}
-            result = run(pair.client, pair.server.port, b'a\n', env=environment, **output)
+            result = run(pair.client, pair.server.port, b'a\n', env=environment, stdout=full)
         assert re.fullmatch(expected, result.stderr.decode())
         assert result.returncode == 1
 
@@ -97,13 +103,11 @@ def test_no_reply_is_lost_without_a_word_where_a_pipe_takes_no_more_at_once(pair
     for environment in UNBUFFERED:
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        output = {'stdout': writer, 'stderr': subprocess.PIPE, 'capture_output': False}
-        result = run(pair.client, pair.server.port, data, env=environment, **output)
+        result = run(pair.client, pair.server.port, data, env=environment, stdout=writer)
         os.close(writer)
         with open(reader, 'rb') as file:
-            shown = file.read()
+            whole, _, _ = file.read().rpartition(b'\n')
         assert (result.returncode, result.stderr.count(b'\n')) == (1, 1)
-        whole, _, _ = shown.rpartition(b'\n')
         assert data.startswith(unstamped(whole).replace(b'\n', b''))
 
 
@@ -112,8 +116,7 @@ def test_with_a_standard_stream_closed_it_goes_on_as_far_as_it_can(pair):
         words = shlex.join(command(pair.client, pair.server.port))
         shell = f'printf "a\\nb\\n" | {words} ' + ' '.join(f'{fd}>&-' for fd in closed)
         result = subprocess.run(['sh', '-c', shell], capture_output=True, timeout=PATIENCE)
-        assert (result.stderr, result.returncode) == (b'', 0)
-        assert unstamped(result.stdout) == (b'a\nb\n' if closed == '2' else b'')
+        assert replies(result) == (b'a\nb\n' if closed == '2' else b'')
         if closed == '1':
             pair.server.wait_for("('127.0.0.1', ")
 
@@ -127,10 +130,10 @@ def test_with_its_errors_closed_an_error_is_not_among_the_replies(udp_peer):
 # Lines of any length, bytes of any kind
 
 
-@pytest.mark.parametrize('client', ['tsTclnt.py', 'tsUclnt.py'])
-def test_long_lines_are_cut_into_messages_whose_replies_fit(serve, root, client):
-    server = 'tsTserv.py' if client == 'tsTclnt.py' else 'tsUserv.py'
-    port = serve(server, root=LISTINGS).port  # which takes no more than BUFSIZ at a time
+@pytest.mark.departure('long lines are cut into messages', '9.. == 2000', **UDP)
+@pairs
+def test_long_lines_are_cut_into_messages_whose_replies_fit(serve, root, script, client):
+    port = serve(script, root=LISTINGS).port  # which takes no more than BUFSIZ at a time
     result = run(client, port, b'x' * 2000 + b'\n2\n\n', root=root)
     assert result.stdout.count(b'x') == 2000
     assert re.search(rb'\] 2\n', result.stdout)
@@ -148,20 +151,15 @@ def test_lines_of_every_length_around_bufsiz_come_back_each_in_step(pair):
     assert shown == [b'']
 
 
-def test_no_character_of_a_long_line_is_broken_whatever_the_locale(pair):
-    line = 'x' + 'é€🐍' * 1000
+def test_in_every_locale_no_character_is_broken_and_bytes_that_are_no_utf_8_come_back(pair):
+    text = 'x' + 'é€🐍' * 1000
+    every_byte = bytes(range(256)).replace(b'\n', b'') * 10
+    data = every_byte + b'\ncaf\xe9\n\xff\xfe\0\n' + b'\x80' * 3000
     for environment in ENVIRONMENTS:
-        environment = os.environ | environment
-        result = run(pair.client, pair.server.port, line.encode(), env=environment)
-        shown = [unstamped(reply).decode() for reply in result.stdout.splitlines()]
-        assert len(shown) > 1
-        assert ''.join(shown) == line
-
-
-def test_input_that_is_not_utf_8_comes_back_byte_for_byte(pair):
-    data = EVERY_BYTE * 10 + b'\ncaf\xe9\n\xff\xfe\0\n' + b'\x80' * 3000
-    for environment in ENVIRONMENTS:
-        result = run(pair.client, pair.server.port, data, env=os.environ | environment)
+        result = run(pair.client, pair.server.port, text.encode(), env=environment)
+        shown = [reply.decode() for reply in replies(result).splitlines()]
+        assert len(shown) > 1 and ''.join(shown) == text
+        result = run(pair.client, pair.server.port, data, env=environment)
         assert replies(result).replace(b'\n', b'') == data.replace(b'\n', b'')
 
 
@@ -171,8 +169,7 @@ def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
     serve, edited, script, client, sizes
 ):
     roots = [
-        edited('BUFSIZ = 1024', f'BUFSIZ = {size}', side)
-        for side, size in zip(['server', 'client'], sizes, strict=True)
+        edited('BUFSIZ = 1024', f'BUFSIZ = {size}', f'{side}') for side, size in enumerate(sizes)
     ]
     port = serve(script, root=roots[0]).port
     data = b'x\n' + '0123456789é'.encode() * 400 + b'\ny\n'

@@ -1,177 +1,155 @@
-"""What both servers keep to: their log, whoever reads it, and their end."""
+"""What both servers keep to: replies, the log and whoever reads it, the end."""
 
-import contextlib
 import os
 import pty
 import re
 import signal
 import socket
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-import helpers
 import pytest
-from helpers import (
-    PAIRS,
-    Server,
-    close_with_reset,
-    pairs,
-    run,
-    send_until_blocked,
-    signals,
-    udp_socket,
-    unstamped,
-    wait_until,
-)
+from helpers import CAME, STAMP, WAITING, Server, close_with_reset, servers, signals, wait_until
 
-ADDR = r"\('127\.0\.0\.1', \d+\)"
-WRITES = {  # patterns
-    'tsTserv.py': [
-        r'waiting for connection\.\.\.',
-        rf'\.\.\.connected from: {ADDR}',
-        r'waiting for connection\.\.\.',
-    ],
-    'tsUserv.py': [
-        r'waiting for message\.\.\.',
-        rf'\.\.\.received from and returned to: {ADDR}\nwaiting for message\.\.\.',
-    ],
-}
+THREADS = {'tsTserv.py': ('--threads', '8'), 'tsUserv.py': ()}
 
 
-def answers(server: Server) -> bool:
-    """Return whether a client is answered."""
-    client = dict(PAIRS)[server.script]
-    return unstamped(run(client, server.port, b'hi\n').stdout) == b'hi\n'
+def ask(server: Server, data: bytes) -> bytes:
+    """Return the reply to data, sent from a new socket."""
+    with server.connect() as client:
+        client.send(data)
+        return client.recv(65535)
 
 
-def assert_it_goes_on(server: Server) -> None:
-    """Check that clients are answered; the fixture checks that the server ends well."""
-    for _ in range(3):
-        assert answers(server)
+@pytest.mark.departure('no space after `]`', r'\] hi')
+@servers
+def test_a_message_comes_back_right_behind_the_time(serve, script):
+    assert re.fullmatch(STAMP + b'hi', ask(serve(script), b'hi'))
 
 
+@pytest.mark.departure('data stays bytes', 'UnicodeDecodeError')
+@servers
+def test_any_bytes_come_back_untouched(serve, script):
+    server = serve(script)
+    for data in bytes(range(256)), bytes(range(255, -1, -1)), b'\0', b'\r\n', b'\xff\xfe', b'%s':
+        assert ask(server, data)[26:] == data
+
+
+# The log
+
+
+@servers
+def test_it_logs_each_client_with_its_address_as_the_book_does(serve, script):
+    server = serve(script)
+    with server.connect() as client:
+        client.send(b'hi')
+        client.recv(1024)
+        addr = client.getsockname()
+    server.wait_for(WAITING[script], times=2)
+    assert server.log == f'{WAITING[script]}\n{CAME[script]}{addr}\n{WAITING[script]}\n'
+
+
+def patterns(script: str) -> tuple[str, str]:
+    """Return patterns of the two lines that a server prints: it waits, somebody came."""
+    came = re.escape(CAME[script]) + r"\('127\.0\.0\.1', \d+\)\n"
+    return re.escape(WAITING[script]) + r'\n', came
+
+
+@pytest.mark.departure('`flush=True`', 'timed out', unbuffered='')
 @pytest.mark.parametrize('unbuffered', ['', '1'], ids=['buffered', 'unbuffered'])
-@pairs
-def test_in_a_pipe_the_log_is_live_and_each_line_whole(serve, script, client, unbuffered):
+@servers
+def test_in_a_pipe_the_log_is_live_and_each_line_whole(serve, script, unbuffered):
+    waiting, came = patterns(script)
+    writes = [waiting, came, waiting] if script == 'tsTserv.py' else [waiting, came + waiting]
     environment = os.environ | {'PYTHONUNBUFFERED': unbuffered}
-    log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    log.settimeout(helpers.PATIENCE)
-    with log, output:  # in which a write is a datagram
-        serve(script, stdout=output, env=environment, ready=answers)
-        for write in WRITES[script]:
-            assert re.fullmatch(rf'{write}\n', log.recv(65535).decode())
+    log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
+    with log, output:
+        output.setblocking(True)
+        serve(script, stdout=output, env=environment, ready=Server.answers)
+        for write in writes:
+            assert re.fullmatch(write, log.recv(65535).decode())
 
 
-@pytest.mark.parametrize('threads', [(), ('--threads', '4')], ids=['1', '4'])
-@pairs
-def test_when_the_reader_of_its_log_has_gone_it_goes_on(serve, script, client, threads):
-    def first_line(server: Server) -> bytes:
-        return server.process.stdout.readline()
-
-    options = threads if script == 'tsTserv.py' else ()
-    server = serve(script, *options, stdout=subprocess.PIPE, ready=first_line)
-    server.process.stdout.close()  # as `tsTserv.py | head -1` does
-    if script == 'tsTserv.py':
-        lost = server.connect()
-        lost.sendall(b'hi')
-        close_with_reset(lost)
-    assert_it_goes_on(server)
+def without_a_reader() -> int:
+    """Return a pipe that nobody reads any more, as that of `tsTserv.py | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
 
-@pairs
-def test_when_the_disk_is_full_it_goes_on(serve, script, client):
-    with open('/dev/full', 'wb') as full:
-        server = serve(script, stdout=full, ready=answers)
-    assert_it_goes_on(server)
+def on_a_full_disk() -> int:
+    """Return a file that takes nothing, see full(4)."""
+    return os.open('/dev/full', os.O_WRONLY)
 
 
-@pairs
-def test_with_all_standard_streams_closed_it_goes_on(serve, script, client):
-    server = serve(script, preexec_fn=lambda: os.closerange(0, 3), ready=answers)
-    assert_it_goes_on(server)
+@pytest.mark.departure('`going_on`', 'BrokenPipeError', output=without_a_reader)
+@pytest.mark.parametrize('output', [without_a_reader, on_a_full_disk])
+@servers
+def test_where_its_log_is_lost_it_goes_on(serve, script, output):
+    file = output()
+    server = serve(script, *THREADS[script], stdout=file, ready=Server.answers)
+    os.close(file)
+    for _ in range(3):
+        with server.connect() as lost:
+            lost.send(b'hi')
+            close_with_reset(lost)
+        wait_until(server.answers)
+
+
+@servers
+def test_with_all_standard_streams_closed_it_goes_on(serve, script):
+    server = serve(script, preexec_fn=lambda: os.closerange(0, 3), ready=Server.answers)
+    wait_until(server.answers)
     for fd in 0, 1, 2:  # and no socket has taken their place
         assert os.readlink(f'/proc/{server.process.pid}/fd/{fd}') == os.devnull
 
 
-@pairs
-def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(tmp_path, edited, script, client):
+@servers
+def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(serve, edited, script):
     call = {'tsTserv.py': 'tcpCliSock.recv(BUFSIZ)', 'tsUserv.py': 'stamped(data)'}[script]
-    root = edited(call, f'(print("read", end=" ") or {call})')
-    server = Server(tmp_path, script, root=root)
-    run(client, server.port, b'hi\n')
-    assert server.stop() == 0
+    server = serve(script, root=edited(call, f'(print("read", end=" ") or {call})'))
+    wait_until(server.answers)
+    server.stop()
     assert 'read ' in server.log
 
 
 # The end
 
 
+@pytest.mark.departure('`exit_on_signal()`', 'KeyboardInterrupt', signum=signal.SIGINT)
 @signals
-@pairs
-def test_a_signal_ends_it_with_status_0_and_no_other_word(tmp_path, root, script, client, signum):
-    server = Server(tmp_path, script, root=root)
-    assert answers(server)
-    assert server.stop(signum) == 0
-    assert server.errors == ''
+@servers
+def test_a_signal_ends_it_with_status_0_and_no_other_word(serve, script, signum):
+    server = serve(script)
+    wait_until(server.answers)
+    assert (server.stop(signum), server.errors) == (0, '')
 
 
-@signals
-@pytest.mark.parametrize('threads', ['1', '4'])
-def test_a_signal_ends_the_tcp_server_whatever_its_clients_do(serve, threads, signum):
-    server = serve('tsTserv.py', '--threads', threads)
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(server.connect()) for _ in range(4)]
-        send_until_blocked(clients[0])
-        for client in clients[1:]:
-            client.sendall(b'hi')
-        assert server.stop(signum) == 0
+@servers
+def test_no_false_line_ends_the_log_while_clients_come_and_go(serve, script):
+    waiting, came = patterns(script)
+    both = came if script == 'tsTserv.py' else came + waiting
 
+    def come_and_go(server: Server) -> None:
+        while server.process.poll() is None:
+            with suppress(OSError), server.connect() as client:
+                client.send(b'')  # on UDP, an empty datagram
 
-@pairs
-def test_no_false_line_ends_the_log_while_clients_come_and_go(tmp_path, script, client):
-    options = ('--threads', '8') if script == 'tsTserv.py' else ()
     for _ in range(5):
-        server = Server(tmp_path, script, *options)
-
-        def come_and_go(_: int, server=server) -> None:
-            with contextlib.suppress(OSError), udp_socket() as peer:
-                while server.process.poll() is None:
-                    if script == 'tsTserv.py':
-                        server.connect().close()
-                    else:
-                        peer.sendto(b'hi', ('127.0.0.1', server.port))
-
+        server = serve(script, *THREADS[script])
         with ThreadPoolExecutor(4) as pool:
-            pool.map(come_and_go, range(4))
-            server.wait_for("('127.0.0.1', ", times=100)
+            pool.map(come_and_go, [server] * 4)
+            server.wait_for(CAME[script], times=100)
             assert server.stop(signal.SIGINT) == 0
-        waiting, *_ = server.log.splitlines()  # the log may end before that line
-        lines = '|'.join(WRITES[script])
-        assert re.fullmatch(rf'(({lines})\n)*', f'{server.log}{waiting}\n')
-        assert server.errors == ''
+        assert re.fullmatch(rf'({waiting}|{both})*', f'{server.log}{WAITING[script]}\n')
 
 
 @signals
-@pairs
-def test_a_signal_ends_it_also_while_nobody_takes_its_output(serve, script, client, signum):
+@servers
+def test_a_signal_ends_it_also_while_nobody_takes_its_output(serve, script, signum):
     reader, output = os.pipe() if signum == signal.SIGTERM else pty.openpty()
-    server = serve(script, stdout=output, ready=answers)
-    wait_until(lambda: stands_still(server))
+    server = serve(script, stdout=output, ready=Server.answers)
+    wait_until(lambda: not all(server.answers() for _ in range(100)))
     assert server.stop(signum) == 0
     os.close(output)
     os.close(reader)
-
-
-def stands_still(server: Server) -> bool:
-    """Let clients make a server print a hundred lines; return whether one waits."""
-    kind = socket.SOCK_STREAM if server.script == 'tsTserv.py' else socket.SOCK_DGRAM
-    for _ in range(100):
-        with socket.socket(socket.AF_INET, kind) as client:
-            client.settimeout(0.5)
-            client.connect(('127.0.0.1', server.port))
-            client.send(b'hi')
-            try:
-                client.recv(1024)
-            except TimeoutError:
-                return True
-    return False

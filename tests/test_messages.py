@@ -15,10 +15,10 @@ settings.register_profile('any machine', deadline=None)
 settings.load_profile('any machine')
 
 sizes = st.integers(31, 100)  # of BUFSIZ
-bytes_of_a_line = st.binary(max_size=300).map(lambda data: data.replace(b'\n', b''))
 # A CR that ends a line is a part of its end.
-lines = bytes_of_a_line.map(lambda data: data.rstrip(b'\r'))
+lines = st.binary(max_size=300).map(lambda data: data.replace(b'\n', b'').rstrip(b'\r'))
 texts = st.text(max_size=100).map(lambda text: re.sub('[\r\n]', '', text))
+widest = st.integers(1, 100).map(lambda length: '🐍' * length)
 
 
 def messages(size: int, data: bytes) -> list[bytes]:
@@ -29,25 +29,16 @@ def messages(size: int, data: bytes) -> list[bytes]:
         return list(common.entered('> '))
 
 
-@given(sizes, lines)
-def test_the_messages_of_a_line_joined_give_its_bytes_back(size, line):
+@given(sizes, lines | texts.map(str.encode) | widest.map(str.encode))
+def test_a_line_becomes_messages_that_fit_stamped_and_joined_are_the_line(size, line):
     for end in b'', b'\n', b'\r\n':
-        assert b''.join(messages(size, line + end)) == line
+        cut = messages(size, line + end)
+        assert b''.join(cut) == line
+        assert all(len(common.stamped(message) + b'\n') <= size for message in cut)
+        assert all(cut) or cut == [line] == [b'']
 
 
-@given(sizes, lines | st.integers(1, 100).map(lambda length: '🐍'.encode() * length))
-def test_every_stamped_message_fits_in_bufsiz_with_a_newline(size, line):
-    for message in messages(size, line + b'\n'):
-        assert len(common.stamped(message) + b'\n') <= size
-
-
-@given(sizes, lines)
-def test_no_message_but_an_empty_line_is_empty(size, line):
-    cut = messages(size, line + b'\n')
-    assert all(cut) or cut == [line] == [b'']
-
-
-@given(sizes, texts)
+@given(sizes, texts | widest)
 def test_no_message_cuts_a_character(size, text):
     cut = messages(size, text.encode() + b'\n')
     assert ''.join(message.decode() for message in cut) == text
@@ -69,15 +60,10 @@ def test_no_message_is_too_long_for_a_datagram_whatever_bufsiz_is():
     assert first + second == b'x' * 70_000
 
 
-@given(st.binary())
-def test_the_stamp_precedes_the_data_untouched(data):
-    reply = common.stamped(data)
-    assert re.fullmatch(STAMP, reply[:26])
-    assert reply[26:] == data
-
-
-@given(st.lists(st.integers(0, 2**32), min_size=2))
-def test_the_stamp_is_what_ctime_gives_whichever_came_before(seconds):
+@given(st.binary(), st.lists(st.integers(0, 2**32), min_size=2))
+def test_a_reply_is_what_ctime_gives_whichever_came_before_and_the_data_untouched(data, seconds):
     for second in seconds:
         with mock.patch.object(common, 'time', return_value=second + 0.999):
-            assert common.stamped(b'') == f'[{common.ctime(second)}]'.encode()
+            stamp = f'[{common.ctime(second)}]'.encode()
+            assert common.stamped(data) == stamp + data
+            assert re.fullmatch(STAMP, stamp)

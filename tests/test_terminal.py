@@ -6,85 +6,92 @@ import os
 import re
 import shlex
 import signal
-import socket
 import termios
 from pathlib import Path
 
 import pexpect
 import pytest
 from helpers import (
+    CAME,
     PATIENCE,
     STAMP,
-    Server,
+    WAITING,
     command,
-    on_a_free_port,
+    free_port,
     pairs,
-    prompted,
     run,
     screen,
+    servers,
     signals,
-    terminal,
     unstamped,
     wait_until,
 )
 
-CLIENT_SCREEN = r'> hi\n[]hi\n> spanish inquisition\n[]spanish inquisition\n> \n'
-SERVER_SCREENS = {
-    'tsTserv.py': r"""waiting for connection\.\.\.
-\.\.\.connected from: \('127\.0\.0\.1', \d+\)
-waiting for connection\.\.\.
-\^C
-""",
-    'tsUserv.py': r"""waiting for message\.\.\.
-\.\.\.received from and returned to: \('127\.0\.0\.1', (\d+)\)
-waiting for message\.\.\.
-\.\.\.received from and returned to: \('127\.0\.0\.1', \1\)
-waiting for message\.\.\.
-\^C
-""",
-}
-KEYS = {'Enter': '\r', 'Ctrl-D': '\x04', 'Ctrl-C': '\x03', 'SIGTERM': None}
 
-
-def server_terminal(script: str) -> pexpect.spawn:
+@pytest.fixture
+def server_terminal(terminal):
     """Run a server on a pseudo-terminal; it serves at its .port."""
 
-    def start(port: int) -> pexpect.spawn | None:
-        process = terminal(script, port)
-        taken = process.expect_exact(['waiting for', 'Address already in use'])
-        return None if taken else process
+    def start(script: str) -> pexpect.spawn:
+        while True:
+            server = terminal(script, free_port(), ['waiting for', 'Address already in use'])
+            if server.after == b'waiting for':
+                return server
 
-    return on_a_free_port(start)
+    return start
 
 
 @pytest.fixture
-def person(pair):
+def person(terminal, pair):
     """A client of either kind at its prompt, for a person to type at."""
-    return prompted(pair.client, pair.server.port)
+    return terminal(pair.client, pair.server.port)
 
 
 @pairs
-def test_two_terminals_show_the_session_of_the_book(script, client):
+def test_two_terminals_show_the_session_of_the_book(server_terminal, terminal, script, client):
     server = server_terminal(script)
     person = terminal(client, server.port)
-    for line in 'hi', 'spanish inquisition', '':
-        person.expect_exact('> ')
+    for line in 'hi', 'spanish inquisition':
         person.sendline(line)
-    assert re.fullmatch(CLIENT_SCREEN.replace('[]', STAMP.decode()), screen(person))
-    assert person.exitstatus == 0
+        person.expect_exact('> ')
+    person.sendline()
+    shown = re.sub(STAMP.decode(), '[]', screen(person))
+    assert shown == '> hi\n[]hi\n> spanish inquisition\n[]spanish inquisition\n> \n'
     server.sendintr()
-    assert re.fullmatch(SERVER_SCREENS[script], screen(server))
-    assert server.exitstatus == 0
+    shown = screen(server)
+    addr = re.search(r"\('127\.0\.0\.1', \d+\)", shown)[0]
+    came = f'{WAITING[script]}\n{CAME[script]}{addr}\n' * (1 if script == 'tsTserv.py' else 2)
+    assert shown == f'{came}{WAITING[script]}\n^C\n'
+    assert (person.exitstatus, server.exitstatus) == (0, 0)
 
 
-# Keys
+# Keys and ends
 
 
-@pytest.mark.parametrize('key', ['Enter', 'Ctrl-D', 'Ctrl-C'])
-def test_enter_end_of_input_and_ctrl_c_quit_the_client(root, pair, key):
-    person = prompted(pair.client, pair.server.port, root=root)
-    person.send(KEYS[key])
-    assert screen(person) == '> \n'
+def assert_it_leaves_the_terminal_echoing_and_editing(person, leave) -> None:
+    """Let a client leave, and check that keys are echoed and lines edited as before."""
+    device = os.readlink(f'/proc/{person.pid}/fd/0')
+    kept_open = os.open(device, os.O_RDWR | os.O_NOCTTY)
+    leave()
+    wait_until(lambda: not person.isalive())
+    mode = termios.tcgetattr(kept_open)[3]
+    os.close(kept_open)
+    assert mode & termios.ECHO and mode & termios.ICANON
+
+
+WAYS_OUT = {'Enter': '\r', 'Ctrl-D': '\x04', 'Ctrl-C': '\x03', 'SIGTERM': None}
+
+
+@pytest.mark.departure('`entered()`, on a terminal', 'EOFError', way='Ctrl-D')
+@pytest.mark.parametrize('way', WAYS_OUT)
+def test_the_client_quits_and_leaves_the_terminal_echoing_and_editing(terminal, pair, way):
+    person = terminal(pair.client, pair.server.port)
+
+    def leave() -> None:  # at its prompt, both are switched off
+        person.send(WAYS_OUT[way]) if WAYS_OUT[way] else person.kill(signal.SIGTERM)
+
+    assert_it_leaves_the_terminal_echoing_and_editing(person, leave)
+    assert screen(person) == ('> ' if way == 'SIGTERM' else '> \n')
     assert person.exitstatus == 0
 
 
@@ -96,6 +103,48 @@ def test_ctrl_c_in_the_middle_of_a_line_quits_the_client(person):
     assert person.exitstatus == 0
 
 
+SLOW = """
+    import termios, time
+
+    def slow(*settings, tcsetattr=termios.tcsetattr):
+        tcsetattr(*settings)
+        time.sleep(0.3)  # time enough for the next prompt
+
+    termios.tcsetattr = slow
+"""
+
+
+def test_ctrl_c_between_two_prompts_leaves_the_terminal_echoing_and_editing(
+    terminal, pair, before_script
+):
+    person = terminal(pair.client, pair.server.port, env=before_script(SLOW))
+    person.send('hi\r' * 60)
+    person.expect_exact(']hi')
+    assert_it_leaves_the_terminal_echoing_and_editing(person, lambda: person.kill(signal.SIGINT))
+
+
+@servers
+def test_a_kill_from_elsewhere_puts_no_newline_into_the_shells_prompt(server_terminal, script):
+    server = server_terminal(script)
+    server.expect_exact('...\r\n')
+    server.kill(signal.SIGTERM)
+    assert screen(server).count('\n') == 1
+    assert server.exitstatus == 0
+
+
+@signals
+def test_a_signal_ends_a_script_also_after_ctrl_s(pair, server_terminal, person, signum):
+    server = server_terminal(pair.server.script)
+    for process in person, server:
+        process.send('\x13')  # Ctrl-S
+    pair.server.port = server.port
+    pair.server.answers()  # if it still can: it has a line to print
+    for process in person, server:
+        process.kill(signum)
+        wait_until(lambda process=process: not process.isalive())
+        assert process.exitstatus == 0
+
+
 def test_the_arrow_keys_edit_the_line_and_bring_back_earlier_ones(person):
     left, up = '\x1b[D', '\x1b[A'
     for typed, line in (f'hllo{3 * left}e', 'hello'), (f'{up}!', 'hello!'), (2 * up, 'hello'):
@@ -103,11 +152,11 @@ def test_the_arrow_keys_edit_the_line_and_bring_back_earlier_ones(person):
         person.expect_exact(f']{line}\r\n> ')
 
 
-def test_typed_text_comes_back_in_every_locale(pair):
+def test_typed_text_comes_back_in_every_locale(terminal, pair):
     for locale in 'C', 'C.UTF-8', 'xx_XX.UTF-8':  # no machine has the last one
         for encoding in '', 'cp437:strict':
             environment = {'TERM': 'dumb', 'LC_ALL': locale, 'PYTHONIOENCODING': encoding}
-            person = prompted(pair.client, pair.server.port, env=environment)
+            person = terminal(pair.client, pair.server.port, env=environment)
             for line in 'é'.encode(), 'été, Дмитрий'.encode(), b'caf\xe9':
                 if locale == 'C' or line != b'caf\xe9':  # in UTF-8, that is no key
                     person.sendline(line)
@@ -125,13 +174,16 @@ def test_each_of_several_lines_typed_in_one_or_pasted_is_a_message(person, typed
     person.expect(rb'three\r\n' + STAMP + rb'three\r\n')
 
 
-def test_a_typed_line_longer_than_a_message_comes_back_whole(pair):
+def test_a_typed_line_longer_than_a_message_comes_back_whole(terminal, pair):
     line = '0123456789' * 350
-    person = prompted(pair.client, pair.server.port, echo=False)
+    person = terminal(pair.client, pair.server.port, echo=False)
     person.sendline(line)
     person.expect_exact('> ')
     assert len(re.findall(STAMP, person.before)) == 4
     assert unstamped(person.before).replace(b'\r\n', b'').endswith(line.encode())
+
+
+# In a shell
 
 
 def test_the_prompt_is_there_where_both_input_and_output_are_a_terminal(pair, tmp_path):
@@ -149,56 +201,6 @@ def test_the_prompt_is_there_where_both_input_and_output_are_a_terminal(pair, tm
         assert len(re.findall(STAMP + rb'hi\r?\n', shown)) == 1
 
 
-# The terminal afterwards
-
-
-def assert_it_leaves_the_terminal_echoing_and_editing(person, leave) -> None:
-    """Let a client leave, and check that keys are echoed and lines edited as before."""
-    device = os.readlink(f'/proc/{person.pid}/fd/0')
-    kept_open = os.open(device, os.O_RDWR | os.O_NOCTTY)
-    leave()
-    wait_until(lambda: not person.isalive())
-    mode = termios.tcgetattr(kept_open)[3]
-    os.close(kept_open)
-    assert mode & termios.ECHO and mode & termios.ICANON
-
-
-@pytest.mark.parametrize('key', KEYS)
-def test_the_client_leaves_the_terminal_echoing_and_editing(person, key):
-    # At its prompt, both are switched off.
-    def leave() -> None:
-        person.send(KEYS[key]) if KEYS[key] else person.kill(signal.SIGTERM)
-
-    assert_it_leaves_the_terminal_echoing_and_editing(person, leave)
-
-
-SLOW = """
-    import termios, time
-
-    def slow(*settings, tcsetattr=termios.tcsetattr):
-        tcsetattr(*settings)
-        time.sleep(0.3)  # time enough for the next prompt
-
-    termios.tcsetattr = slow
-"""
-
-
-def test_ctrl_c_between_two_prompts_leaves_the_terminal_echoing_and_editing(pair, before_script):
-    person = prompted(pair.client, pair.server.port, env=before_script(SLOW))
-    person.send('hi\r' * 60)
-    person.expect_exact(']hi')
-    assert_it_leaves_the_terminal_echoing_and_editing(person, lambda: person.kill(signal.SIGINT))
-
-
-@pytest.mark.parametrize('script', SERVER_SCREENS)
-def test_a_kill_from_elsewhere_puts_no_newline_into_the_shells_prompt(script):
-    server = server_terminal(script)
-    server.expect_exact('...\r\n')
-    server.kill(signal.SIGTERM)
-    assert screen(server).count('\n') == 1
-    assert server.exitstatus == 0
-
-
 @pytest.fixture
 def shell(monkeypatch):
     """An interactive shell on a pseudo-terminal, with jobs to be stopped."""
@@ -210,9 +212,17 @@ def shell(monkeypatch):
     shell.close(force=True)
 
 
-def stop_and_kill(shell: pexpect.spawn) -> None:
-    """Press Ctrl-Z under a client, `kill %1` it, and see it end with status 0."""
-    shell.send('\x1a')
+@pytest.mark.parametrize('waits_for', ['a line', 'a reply'])
+def test_a_client_killed_in_the_background_ends_and_leaves_the_shells_terminal_alone(
+    shell, played, waits_for
+):
+    client, port, accept = played
+    shell.sendline(shlex.join(command(client, port)))
+    shell.expect_exact('\n> ')
+    if waits_for == 'a reply':
+        shell.sendline('anybody there?')
+        assert accept().recv(1024).rstrip(b'\n') == b'anybody there?'
+    shell.send('\x1a')  # Ctrl-Z
     shell.expect_exact('ready$ ')
     shell.sendline('jobs -p')
     shell.expect(r'\n(\d+)\r\n.*ready\$ ')
@@ -221,41 +231,9 @@ def stop_and_kill(shell: pexpect.spawn) -> None:
     wait_until(lambda: not status.exists() or ') Z' in status.read_text())
     shell.sendline()
     shell.expect_exact('Done')  # and not, say, "Exit 1"
-
-
-def test_a_client_killed_in_the_background_leaves_the_shells_terminal_alone(pair, shell):
-    shell.sendline(shlex.join(command(pair.client, pair.server.port)))
-    shell.expect_exact('\n> ')
-    stop_and_kill(shell)
     shell.sendline('echo on"c"e')
     shell.expect_exact('\nonce')
     assert shell.before.count(b'on"c"e') == 1
-
-
-def test_a_client_that_waits_for_a_reply_can_be_killed_in_the_background(shell, listener):
-    shell.sendline(shlex.join(command('tsTclnt.py', listener.getsockname()[1])))
-    shell.expect_exact('\n> ')
-    shell.sendline('anybody there?')
-    connection, _ = listener.accept()
-    with connection:
-        connection.settimeout(PATIENCE)
-        assert connection.recv(1024) == b'anybody there?\n'
-        stop_and_kill(shell)
-
-
-@signals
-def test_a_signal_ends_a_script_also_after_ctrl_s(pair, person, signum):
-    server = server_terminal(pair.server.script)
-    for process in person, server:
-        process.send('\x13')  # Ctrl-S
-    kind = socket.SOCK_STREAM if 'Tserv' in pair.server.script else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as visitor:
-        visitor.connect(('127.0.0.1', server.port))
-        visitor.send(b'hi')
-    for process in person, server:
-        process.kill(signum)
-        wait_until(lambda process=process: not process.isalive())
-        assert process.exitstatus == 0
 
 
 # Windows that are no terminal of the system's
@@ -272,9 +250,8 @@ WINDOW = """
             return typed[0] + typed[1].replace(',', chr(10))
 
         def write(self, text):
-            file = os.open(os.environ['WINDOW'], os.O_WRONLY | os.O_APPEND)
-            os.write(file, text.encode())
-            os.close(file)
+            with open(os.environ['WINDOW'], 'a', encoding='utf-8') as file:
+                file.write(text)
 
         def isatty(self):
             return True
@@ -285,21 +262,13 @@ WINDOW = """
 
 @pairs
 def test_in_a_window_without_a_descriptor_the_server_logs_the_client_asks_and_shows(
-    tmp_path, before_script, script, client
+    serve, tmp_path, before_script, script, client
 ):
     environment = before_script(WINDOW) | {'KEYS': 'hi,é,,'}
-    windows = {name: tmp_path / name for name in (script, client)}
-    for window in windows.values():
-        window.touch()
-
-    def ready(server: Server) -> str:
-        return windows[script].read_text()
-
-    popen = {'env': environment | {'WINDOW': str(windows[script])}, 'ready': ready}
-    server = Server(tmp_path, script, **popen)
-    environment['WINDOW'] = str(windows[client])
-    result = run(client, server.port, b'', env=environment)
+    log, window = tmp_path / 'log', tmp_path / 'window'
+    popen = {'env': environment | {'WINDOW': str(log)}, 'ready': lambda server: log.exists()}
+    server = serve(script, **popen)
+    result = run(client, server.port, b'', env=environment | {'WINDOW': str(window)})
     assert (result.stdout, result.stderr, result.returncode) == (b'', b'', 0)
-    assert unstamped(windows[client].read_bytes()).decode() == '> hi\n> é\n> '
-    wait_until(lambda: "('127.0.0.1', " in ready(server))
-    assert server.stop() == 0
+    assert unstamped(window.read_bytes()).decode() == '> hi\n> é\n> '
+    wait_until(lambda: CAME[script] + "('127.0.0.1', " in log.read_text())
