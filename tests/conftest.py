@@ -15,7 +15,7 @@ from contextlib import ExitStack
 
 import pexpect
 import pytest
-from helpers import CLIENTS, LISTINGS, PAIRS, PATIENCE, ROOT, Server, command, udp_socket
+from helpers import CLIENTS, LISTINGS, PAIRS, PATIENCE, ROOT, Server, command, free_port, udp_socket
 
 # A shell starts its background jobs with SIGINT ignored, and they hand that down.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,7 +42,7 @@ def serve(tmp_path, root):
             assert server.root == LISTINGS or (server.stop(), server.errors) == (0, '')
     finally:
         for server in started:
-            server.kill()
+            server.stop(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -94,6 +94,19 @@ def terminal(root):
         process.logfile_read, process.port = io.BytesIO(), port
         process.expect_exact(text)
         return process
+
+    return start
+
+
+@pytest.fixture
+def server_terminal(terminal):
+    """Run a server on a pseudo-terminal; it serves at its .port."""
+
+    def start(script: str) -> pexpect.spawn:
+        while True:
+            server = terminal(script, free_port(), ['waiting for', 'Address already in use'])
+            if server.after == b'waiting for':
+                return server
 
     return start
 

@@ -75,7 +75,7 @@ class Server:
         try:
             wait_until(lambda: self.ready(self) or self.process.poll() is not None)
         except BaseException:
-            self.kill()
+            self.stop(signal.SIGKILL)
             raise
         return None if 'Address already in use' in self.errors else self
 
@@ -90,11 +90,6 @@ class Server:
         """Send it a signal and return the status with which it ends."""
         self.process.send_signal(signum)
         return self.process.wait(PATIENCE)
-
-    def kill(self) -> None:
-        """End it whatever it does."""
-        self.process.kill()
-        self.process.wait(PATIENCE)
 
     def connect(self) -> socket.socket:
         """Return a new socket that is connected to it, also on UDP."""

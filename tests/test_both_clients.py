@@ -10,10 +10,7 @@ from helpers import LISTINGS, PATIENCE, STAMP, STAMPED, command, pairs, replies,
 
 UNBUFFERED = [os.environ | {'PYTHONUNBUFFERED': value} for value in ('', '1')]
 ASCII = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
-ENVIRONMENTS = [
-    os.environ | environment
-    for environment in (ASCII, {'LC_ALL': 'C.UTF-8'}, {'PYTHONIOENCODING': 'cp437:strict'})
-]
+LOCALES = ASCII, {'LC_ALL': 'C.UTF-8'}, {'PYTHONIOENCODING': 'cp437:strict'}
 UDP = {'script': 'tsUserv.py', 'client': 'tsUclnt.py'}
 INPUTS = {  # and the replies to them
     b'a\nb\n': b'a\nb\n',
@@ -34,13 +31,6 @@ def test_in_a_pipe_it_prints_the_replies_alone_until_an_empty_line_or_the_end(ro
         assert re.sub(STAMP, b'', result.stdout) == expected
 
 
-def test_each_reply_is_there_before_the_next_line_is_entered(pair, start):
-    client = start(pair.client, pair.server.port)
-    for line in b'a\n', b'b\n':
-        client.stdin.write(line)
-        assert unstamped(client.stdout.readline()) == line
-
-
 def test_one_message_is_in_flight_at_a_time_on_tcp_with_a_newline(start, played):
     script, port, accept = played
     client = start(script, port, b'x' * 2000 + b'\ntwo\n\n')
@@ -58,9 +48,6 @@ def test_one_message_is_in_flight_at_a_time_on_tcp_with_a_newline(start, played)
     shown = b''.join(STAMPED + message + whole for message in received)
     assert client.communicate(timeout=PATIENCE) == (shown, b'')
     assert client.returncode == 0
-
-
-# Its output
 
 
 def test_head_gets_its_line_and_nobody_sees_a_traceback_or_an_error(pair):
@@ -127,9 +114,6 @@ def test_with_its_errors_closed_an_error_is_not_among_the_replies(udp_peer):
     assert (result.stdout, result.returncode) == (b'', 1)
 
 
-# Lines of any length, bytes of any kind
-
-
 @pytest.mark.departure('long lines are cut into messages', '9.. == 2000', **UDP)
 @pairs
 def test_long_lines_are_cut_into_messages_whose_replies_fit(serve, root, script, client):
@@ -155,7 +139,8 @@ def test_in_every_locale_no_character_is_broken_and_bytes_that_are_no_utf_8_come
     text = 'x' + 'é€🐍' * 1000
     every_byte = bytes(range(256)).replace(b'\n', b'') * 10
     data = every_byte + b'\ncaf\xe9\n\xff\xfe\0\n' + b'\x80' * 3000
-    for environment in ENVIRONMENTS:
+    for locale in LOCALES:
+        environment = os.environ | locale
         result = run(pair.client, pair.server.port, text.encode(), env=environment)
         shown = [reply.decode() for reply in replies(result).splitlines()]
         assert len(shown) > 1 and ''.join(shown) == text
@@ -165,9 +150,7 @@ def test_in_every_locale_no_character_is_broken_and_bytes_that_are_no_utf_8_come
 
 @pytest.mark.parametrize('sizes', [(31, 31), (64, 4096), (100000, 64)])
 @pairs
-def test_it_works_with_bufsiz_set_to_another_value_on_either_side(
-    serve, edited, script, client, sizes
-):
+def test_bufsiz_may_have_another_value_on_either_side(serve, edited, script, client, sizes):
     roots = [
         edited('BUFSIZ = 1024', f'BUFSIZ = {size}', f'{side}') for side, size in enumerate(sizes)
     ]

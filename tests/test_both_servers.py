@@ -35,9 +35,6 @@ def test_any_bytes_come_back_untouched(serve, script):
         assert ask(server, data)[26:] == data
 
 
-# The log
-
-
 @servers
 def test_it_logs_each_client_with_its_address_as_the_book_does(serve, script):
     server = serve(script)
@@ -111,9 +108,6 @@ def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(serve, edited, s
     wait_until(server.answers)
     server.stop()
     assert 'read ' in server.log
-
-
-# The end
 
 
 @pytest.mark.departure('`exit_on_signal()`', 'KeyboardInterrupt', signum=signal.SIGINT)

@@ -1,20 +1,16 @@
-"""The listings: they run as they are, work together with the scripts, and each breaks
-the promises that make up the README's table of departures.
-"""
+"""The listings: each works with the scripts, and breaks the promises of the departures."""
 
 import importlib
 import inspect
 import re
 import socket
-import subprocess
-import sys
 import types
 from itertools import product
 from pathlib import Path
 
 import helpers
 import pytest
-from helpers import LISTINGS, PATIENCE, ROOT, STAMP, pairs, unstamped
+from helpers import LISTINGS, PATIENCE, ROOT, STAMP, pairs
 
 
 @pytest.mark.parametrize('roots', list(product([ROOT, LISTINGS], repeat=2))[1:], ids='{}'.format)
@@ -28,19 +24,6 @@ def test_scripts_and_listings_work_together(serve, start, script, client, roots)
         assert re.fullmatch(prompt + STAMP + space + line, process.stdout.readline())
     assert process.communicate(b'\n', PATIENCE)[1] == b''
     assert process.returncode == 0
-
-
-@pairs
-def test_a_listing_runs_as_it_is(loopback, script, client):  # there, its port is free
-    words = [sys.executable, '-u', LISTINGS / script]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout.readline().startswith(b'waiting for ')
-            words = [sys.executable, LISTINGS / client]
-            output = subprocess.check_output(words, input=b'hi\n\n', timeout=PATIENCE)
-        finally:
-            process.kill()
-    assert unstamped(output) == b'> hi\n> '
 
 
 LINES = {  # as the section numbers them
@@ -90,9 +73,7 @@ def pair(tcp):
 
 
 @pytest.mark.parametrize('departure', sorted(DEPARTURES))
-def test_a_listing_breaks_the_promise_that_the_script_keeps(
-    request, monkeypatch, tmp_path, departure
-):
+def test_a_listing_breaks_the_promise_of(request, monkeypatch, tmp_path, departure):
     promise, mark = DEPARTURES[departure]
     monkeypatch.setattr(helpers, 'PATIENCE', 4)  # it waits in vain, so not for long
     socket.setdefaulttimeout(4)

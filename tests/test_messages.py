@@ -44,16 +44,6 @@ def test_no_message_cuts_a_character(size, text):
     assert ''.join(message.decode() for message in cut) == text
 
 
-@given(sizes, st.integers(1, 300))
-def test_a_line_of_ascii_becomes_as_few_messages_as_fit(size, length):
-    assert len(messages(size, b'x' * length)) == -(-length // (size - 27))
-
-
-@given(st.lists(st.text('aé\0', max_size=200).map(str.encode), max_size=5))
-def test_each_line_is_a_message_of_its_own(entered):
-    assert messages(1024, b''.join(line + b'\n' for line in entered)) == entered
-
-
 def test_no_message_is_too_long_for_a_datagram_whatever_bufsiz_is():
     first, second = messages(100_000, b'x' * 70_000)
     assert len(common.stamped(first) + b'\n') == 65507

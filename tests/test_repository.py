@@ -29,10 +29,6 @@ def test_a_command_in_the_readme_prints_what_the_readme_says(serve, udp_peer, co
     assert printed.strip() == said.replace(b'21567', b'%d' % port).strip()
 
 
-def test_the_readme_shows_the_commands_that_the_other_test_runs():
-    assert len(COMMANDS) >= 3
-
-
 def test_ci_runs_the_test_command_of_the_readme():
     command = re.search(r'^python3 -m venv .*$', README, re.MULTILINE)[0]
     assert command.endswith('&& .venv/bin/pytest')
@@ -67,3 +63,16 @@ def test_a_script_needs_the_standard_library_and_common_py_alone(script):
         modules |= {node.module} if isinstance(node, ast.ImportFrom) else set()
     assert modules - {'common'} <= sys.stdlib_module_names
     assert not modules & {'asyncio', 'select', 'selectors', 'socketserver'}
+
+
+def test_the_benchmark_at_its_quickest_prints_the_rows_that_the_readme_has():
+    words = [sys.executable, ROOT / 'tests/benchmark.py', '--effort', '1']
+    result = subprocess.run(words, capture_output=True, text=True, timeout=3 * PATIENCE)
+    assert (result.stderr, result.returncode) == ('', 0)
+
+    def rows(text: str) -> list[tuple[str, str]]:
+        found = re.findall(r'^\| (TCP|UDP)(, .*?) \| (.*?) \| [\d.]+ \|$', text, re.MULTILINE)
+        return [(kind + re.sub(r'[\d.]+ s$', 's', load), rival) for kind, load, rival in found]
+
+    assert rows(result.stdout) == rows(README)
+    assert len(rows(README)) == 10

@@ -10,9 +10,7 @@ from helpers import CLIENTS, SERVERS, Server, pairs, replies, run, screen, signa
 
 @signals
 @pairs
-def test_a_signal_in_the_instant_before_a_call_blocks_ends_the_server(
-    serve, preloaded, script, client, signum
-):
+def test_a_signal_just_before_a_call_blocks_ends_it(serve, preloaded, script, client, signum):
     server = serve(script, env=preloaded | {'SIGNAL_BEFORE_SECOND_CALL': str(int(signum))})
     run(client, server.port, b'hi\n')
     assert server.process.wait(helpers.PATIENCE) == 0
@@ -28,29 +26,24 @@ def test_ctrl_c_ends_a_script_while_it_looks_a_name_up(start, preloaded, script)
     assert process.returncode == -signal.SIGINT
 
 
-def both(send) -> None:
-    """Send SIGINT and SIGTERM together."""
-    send(signal.SIGINT)
+def burst(send, *pauses: float) -> None:
+    """Send SIGINT before each pause (seconds), and in the end SIGTERM."""
+    for pause in pauses:
+        send(signal.SIGINT)
+        time.sleep(pause)
     send(signal.SIGTERM)
 
 
-def many(send) -> None:
-    """Send SIGINT ten times in a millisecond."""
-    for _ in range(10):
-        send(signal.SIGINT)
-        time.sleep(0.0001)  # this is what is tried
-
-
-@pytest.mark.parametrize('burst', [both, many])
+@pytest.mark.parametrize('pauses', [[0], [0.0001] * 10], ids=['two', 'many'])
 @pairs
-def test_several_signals_at_once_end_a_script_as_one_does(serve, terminal, script, client, burst):
+def test_several_signals_at_once_end_a_script_as_one_does(serve, terminal, script, client, pauses):
     for _ in range(5):
         server = serve(script)
         person = terminal(client, server.port)
-        burst(person.kill)
+        burst(person.kill, *pauses)
         assert screen(person).rstrip('\n') == '> '
         assert person.exitstatus == 0
-        burst(server.process.send_signal)
+        burst(server.process.send_signal, *pauses)
         assert server.process.wait(helpers.PATIENCE) == 0
 
 
@@ -73,9 +66,7 @@ def test_a_signal_ends_the_client_without_a_word_while_it_waits_for_a_reply(star
 
 
 @signals
-def test_a_signal_ends_the_client_on_a_terminal_while_it_waits_for_a_reply(
-    terminal, played, signum
-):
+def test_on_a_terminal_it_ends_it_with_status_0_while_it_waits(terminal, played, signum):
     client, port, accept = played
     person = terminal(client, port)
     person.sendline('anybody there?')
@@ -104,9 +95,7 @@ NOT_UNIX = """
 
 
 @pairs
-def test_without_the_parts_of_python_that_only_unix_has_all_work_and_quit(
-    tmp_path, terminal, before_script, script, client
-):
+def test_without_what_only_unix_has_all_work(tmp_path, terminal, before_script, script, client):
     environment = before_script(NOT_UNIX)
     server = Server(tmp_path, script, env=environment)
     assert replies(run(client, server.port, b'hi\n', env=environment)) == b'hi\n'

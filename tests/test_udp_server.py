@@ -40,8 +40,8 @@ def test_each_of_many_clients_gets_its_own_reply_also_where_some_have_gone(udp):
         with udp.connect() as gone:
             gone.send(b'bye')
     for number, client in enumerate(clients):
-        assert unstamped(client.recv(1024)) == b'%d' % number
-        client.close()
+        with client:
+            assert unstamped(client.recv(1024)) == b'%d' % number
 
 
 def test_thousands_of_datagrams_at_a_time_do_no_harm(udp, udp_peer):
@@ -50,9 +50,6 @@ def test_thousands_of_datagrams_at_a_time_do_no_harm(udp, udp_peer):
     wait_until(udp.answers)
     line = rf"{re.escape(WAITING)}|{re.escape(RETURNED)}\('127\.0\.0\.1', \d+\)"
     assert all(re.fullmatch(line, text) for text in udp.log.splitlines())
-
-
-# Datagrams not to be answered
 
 
 def assert_not_returned(server, addr: tuple) -> None:
