@@ -54,8 +54,7 @@ def test_head_gets_its_line_and_nobody_sees_a_traceback_or_an_error(pair):
     client = shlex.join(command(pair.client, pair.server.port))
     pipeline = ['sh', '-c', f'yes | {{ {client}; echo "status $?" >&2; }} | head -1']
     for environment in UNBUFFERED:
-        popen = {'env': environment, 'capture_output': True, 'timeout': PATIENCE}
-        result = subprocess.run(pipeline, **popen)
+        result = subprocess.run(pipeline, env=environment, capture_output=True, timeout=PATIENCE)
         assert (unstamped(result.stdout), result.stderr) == (b'y\n', b'status 0\n')
 
 

@@ -105,8 +105,10 @@ def test_with_all_standard_streams_closed_it_goes_on(serve, script):
 def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(serve, edited, script):
     call = {'tsTserv.py': 'tcpCliSock.recv(BUFSIZ)', 'tsUserv.py': 'stamped(data)'}[script]
     server = serve(script, root=edited(call, f'(print("read", end=" ") or {call})'))
-    wait_until(server.answers)
-    server.stop()
+    with server.connect() as client:  # whose end would let the server print a line
+        client.send(b'hi')
+        client.recv(1024)
+        server.stop()
     assert 'read ' in server.log
 
 

@@ -22,8 +22,7 @@ def test_a_command_in_the_readme_prints_what_the_readme_says(serve, udp_peer, co
     port = serve('tsTserv.py').port if '[' in output else udp_peer.getsockname()[1]
     command = re.sub(r'(ts[TU]clnt\.py)', rf'\1 --port {port}', command)
     command = command.replace('python3', sys.executable).replace('21567', str(port))
-    popen = {'cwd': ROOT, 'capture_output': True, 'timeout': PATIENCE}
-    result = subprocess.run(['sh', '-c', command], **popen)
+    result = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=PATIENCE)
     printed, said = result.stdout + result.stderr, output.encode()
     printed, said = (re.sub(STAMP, b'[]', text) for text in (printed, said))
     assert printed.strip() == said.replace(b'21567', b'%d' % port).strip()
