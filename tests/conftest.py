@@ -29,7 +29,7 @@ def root():
 
 @pytest.fixture
 def serve(tmp_path, root):
-    """Start a server; at the test's end, a script has to end well, with no error."""
+    """Start a server; at the test's end, a script has to end with its .ends: well, by default."""
     started = []
 
     def start(script: str, *options: str, **popen) -> Server:
@@ -39,7 +39,7 @@ def serve(tmp_path, root):
     yield start
     try:
         for server in started:
-            assert server.root == LISTINGS or (server.stop(), server.errors) == (0, '')
+            assert server.root == LISTINGS or (server.stop(), server.errors) == server.ends
     finally:
         for server in started:
             server.stop(signal.SIGKILL)
@@ -84,18 +84,20 @@ def start(root):
 
 @pytest.fixture
 def terminal(root):
-    """Start a program on a pseudo-terminal of its own, and wait for its prompt."""
+    """Start a program on a pseudo-terminal of its own, and wait for a text, say, its prompt."""
+    with ExitStack() as stack:
 
-    def start(script, port, text='> ', **spawn) -> pexpect.spawn:
-        python, *arguments = command(script, port, root=root)
-        environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
-        spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
-        process = pexpect.spawn(python, arguments, **spawn)
-        process.logfile_read, process.port = io.BytesIO(), port
-        process.expect_exact(text)
-        return process
+        def start(script, port, text='> ', **spawn) -> pexpect.spawn:
+            python, *arguments = command(script, port, root=root)
+            environment = os.environ | {'TERM': 'dumb', 'LC_ALL': 'C.UTF-8'}
+            spawn = {'timeout': PATIENCE, 'dimensions': (24, 200), 'env': environment} | spawn
+            process = pexpect.spawn(python, arguments, **spawn)
+            stack.callback(process.close, force=True)
+            process.logfile_read, process.port = io.BytesIO(), port
+            process.expect_exact(text)
+            return process
 
-    return start
+        yield start
 
 
 @pytest.fixture
@@ -103,10 +105,11 @@ def server_terminal(terminal):
     """Run a server on a pseudo-terminal; it serves at its .port."""
 
     def start(script: str) -> pexpect.spawn:
-        while True:
+        for _ in range(20):
             server = terminal(script, free_port(), ['waiting for', 'Address already in use'])
             if server.after == b'waiting for':
                 return server
+        raise AssertionError('no port stays free')
 
     return start
 

@@ -23,10 +23,10 @@ pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 signals = pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
 STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends
-WAITING = {'tsTserv.py': 'waiting for connection...', 'tsUserv.py': 'waiting for message...'}
+WAITS = {'tsTserv.py': 'waiting for connection...', 'tsUserv.py': 'waiting for message...'}
 CAME = {'tsTserv.py': '...connected from: ', 'tsUserv.py': '...received from and returned to: '}
-PATIENCE = 20  # seconds after which a wait, for whatever it is, has failed
-socket.setdefaulttimeout(PATIENCE)
+PATIENCE = 20  # seconds after which a wait has failed; helpers.PATIENCE is 4 for a listing
+socket.setdefaulttimeout(PATIENCE)  # of every socket here
 
 
 def command(script, port, *options, root=ROOT) -> list[str]:
@@ -57,11 +57,15 @@ def free_port() -> int:
 class Server:
     """A server as a process, with its outputs in files; ready(server) tells when it serves."""
 
+    ends = 0, ''  # status and errors that serve() expects
+
     def __init__(self, folder, script, *options, root=ROOT, ready=lambda self: self.log, **popen):
         self.folder, self.script, self.options, self.root = folder, script, options, root
         self.ready, self.popen = ready, popen
-        while not self.start(free_port()):  # somebody else has taken it
-            pass
+        for _ in range(20):
+            if self.start(free_port()):
+                return
+        raise AssertionError('no port stays free')
 
     def start(self, port: int):
         """Start the process and wait until it serves; None where the port is taken."""
@@ -99,10 +103,10 @@ class Server:
         udp.connect(('127.0.0.1', self.port))
         return udp
 
-    def answers(self) -> bool:
-        """Return whether a new client has its reply within half a second."""
+    def answers(self, patience: float = 0.5) -> bool:
+        """Return whether a new client has its reply within this time, in seconds."""
         with suppress(OSError), self.connect() as client:
-            client.settimeout(0.5)
+            client.settimeout(patience)
             client.send(b'still there?')
             return unstamped(client.recv(1024)) == b'still there?'
         return False

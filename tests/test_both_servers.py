@@ -9,7 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from helpers import CAME, STAMP, WAITING, Server, close_with_reset, servers, signals, wait_until
+from helpers import (
+    CAME,
+    PATIENCE,
+    STAMP,
+    WAITS,
+    Server,
+    close_with_reset,
+    servers,
+    signals,
+    wait_until,
+)
 
 THREADS = {'tsTserv.py': ('--threads', '8'), 'tsUserv.py': ()}
 
@@ -42,14 +52,14 @@ def test_it_logs_each_client_with_its_address_as_the_book_does(serve, script):
         client.send(b'hi')
         client.recv(1024)
         addr = client.getsockname()
-    server.wait_for(WAITING[script], times=2)
-    assert server.log == f'{WAITING[script]}\n{CAME[script]}{addr}\n{WAITING[script]}\n'
+    server.wait_for(WAITS[script], times=2)
+    assert server.log == f'{WAITS[script]}\n{CAME[script]}{addr}\n{WAITS[script]}\n'
 
 
 def patterns(script: str) -> tuple[str, str]:
     """Return patterns of the two lines that a server prints: it waits, somebody came."""
     came = re.escape(CAME[script]) + r"\('127\.0\.0\.1', \d+\)\n"
-    return re.escape(WAITING[script]) + r'\n', came
+    return re.escape(WAITS[script]) + r'\n', came
 
 
 @pytest.mark.departure('`flush=True`', 'timed out', unbuffered='')
@@ -61,8 +71,8 @@ def test_in_a_pipe_the_log_is_live_and_each_line_whole(serve, script, unbuffered
     environment = os.environ | {'PYTHONUNBUFFERED': unbuffered}
     log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
     with log, output:
-        output.setblocking(True)
-        serve(script, stdout=output, env=environment, ready=Server.answers)
+        output.setblocking(True)  # as it has a timeout, it is not
+        serve(script, stdout=output, env=environment, ready=lambda self: self.answers(PATIENCE))
         for write in writes:
             assert re.fullmatch(write, log.recv(65535).decode())
 
@@ -101,10 +111,9 @@ def test_with_all_standard_streams_closed_it_goes_on(serve, script):
         assert os.readlink(f'/proc/{server.process.pid}/fd/{fd}') == os.devnull
 
 
-@servers
-def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(serve, edited, script):
-    call = {'tsTserv.py': 'tcpCliSock.recv(BUFSIZ)', 'tsUserv.py': 'stamped(data)'}[script]
-    server = serve(script, root=edited(call, f'(print("read", end=" ") or {call})'))
+def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(serve, edited):
+    call = 'tcpCliSock.recv(BUFSIZ)'
+    server = serve('tsTserv.py', root=edited(call, f'(print("read", end=" ") or {call})'))
     with server.connect() as client:  # whose end would let the server print a line
         client.send(b'hi')
         client.recv(1024)
@@ -137,7 +146,7 @@ def test_no_false_line_ends_the_log_while_clients_come_and_go(serve, script):
             pool.map(come_and_go, [server] * 4)
             server.wait_for(CAME[script], times=100)
             assert server.stop(signal.SIGINT) == 0
-        assert re.fullmatch(rf'({waiting}|{both})*', f'{server.log}{WAITING[script]}\n')
+        assert re.fullmatch(rf'({waiting}|{both})*', f'{server.log}{WAITS[script]}\n')
 
 
 @signals

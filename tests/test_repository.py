@@ -28,12 +28,6 @@ def test_a_command_in_the_readme_prints_what_the_readme_says(serve, udp_peer, co
     assert printed.strip() == said.replace(b'21567', b'%d' % port).strip()
 
 
-def test_ci_runs_the_test_command_of_the_readme():
-    command = re.search(r'^python3 -m venv .*$', README, re.MULTILINE)[0]
-    assert command.endswith('&& .venv/bin/pytest')
-    assert "grep -m 1 '^python3 -m venv' README.md" in (ROOT / '.ci/run').read_text()
-
-
 def test_every_file_and_function_that_the_readme_names_is_there():
     for name in set(re.findall(r'`((?:tests/)?\w+\.(?:py|toml))`', README)):
         assert (ROOT / name).exists() or (ROOT / 'tests' / name).exists(), name

@@ -18,26 +18,28 @@ CUTS = {  # what arrives for each of two lines, piece by piece
 
 @pytest.mark.departure('a newline ends a message', r'\[\]o\\nne', pieces=CUTS['a reply in parts'])
 @pytest.mark.parametrize('pieces', CUTS.values(), ids=CUTS)
-def test_it_shows_all_at_once_and_stays_in_step(start, listener, pieces):
+def test_it_shows_each_piece_as_it_comes_and_stays_in_step(start, listener, pieces):
     client = start('tsTclnt.py', listener.getsockname()[1], b'one\ntwo\n\n')
     connection, _ = listener.accept()
-    shown = b''
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sent = shown = b''
     with connection:
         for line, reply in zip([b'one', b'two'], pieces, strict=True):
             assert connection.recv(1024).rstrip(b'\n') == line
             for piece in reply:
                 connection.sendall(piece)
-                while piece not in shown and (byte := client.stdout.read(1)):
+                sent += piece
+                while len(shown) < len(sent) and (byte := client.stdout.read(1)):
                     shown += byte
-    shown += client.communicate(timeout=PATIENCE)[0]
-    everything = b''.join(piece for reply in pieces for piece in reply)
-    shown = shown.replace(b'> ', b'')
-    assert shown.replace(STAMPED, b'[]') == everything.replace(STAMPED, b'[]')
+    rest, errors = client.communicate(timeout=PATIENCE)
+    shown = (shown + rest).replace(b'> ', b'')
+    assert shown.replace(STAMPED, b'[]') == sent.replace(STAMPED, b'[]')
+    assert (errors, client.returncode) == (b'', 0)
 
 
 @pytest.mark.parametrize('close', [socket.socket.close, close_with_reset])
-@pytest.mark.parametrize('part', [None, b'', STAMPED + b'tw'], ids=['message', 'reply', 'rest'])
-def test_a_connection_that_ends_before_it_is_an_error_of_one_line(start, listener, close, part):
+@pytest.mark.parametrize('part', [None, b'', STAMPED + b'tw'], ids=['idle', 'asked', 'answering'])
+def test_a_connection_that_ends_is_an_error_of_one_line(start, listener, close, part):
     client = start('tsTclnt.py', listener.getsockname()[1], b'one\n')
     connection, _ = listener.accept()
     assert connection.recv(1024) == b'one\n'
@@ -49,7 +51,7 @@ def test_a_connection_that_ends_before_it_is_an_error_of_one_line(start, listene
         connection.sendall(part)
     close(connection)
     output, errors = client.communicate(b'two\n' if part is None else b'', PATIENCE)
-    if close is not close_with_reset:  # which takes back what is on its way
+    if part is None or close is not close_with_reset:  # which takes back what is on its way
         assert output == (part or b'')
     reasons = 'the server has closed the connection|Connection reset by peer|Broken pipe'
     assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({reasons})\n', errors.decode())

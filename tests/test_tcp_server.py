@@ -14,10 +14,9 @@ from pathlib import Path
 
 import helpers
 import pytest
-from helpers import STAMP, Server, close_with_reset, signals, unstamped, wait_until
+from helpers import CAME, STAMP, WAITS, close_with_reset, signals, unstamped, wait_until
 
-WAITING = 'waiting for connection...'
-CONNECTED = '...connected from: '
+WAITING, CONNECTED = WAITS['tsTserv.py'], CAME['tsTserv.py']
 FAILED = '...connection failed: '
 
 
@@ -235,8 +234,8 @@ def test_clients_that_went_while_they_waited_cost_no_pause(serve, failing):
     assert server.log.count(f'{FAILED}Forced to fail\n') == 100
 
 
-def test_without_listen_it_ends_in_one_line_that_names_the_reason(tmp_path, edited):
-    options = {'root': edited('tcpSerSock.listen(', 'print('), 'ready': lambda server: False}
-    server = Server(tmp_path, 'tsTserv.py', '--threads', '4', **options)
-    expected = f'tsTserv.py: any address port {server.port}: Invalid argument\n'
-    assert (server.process.returncode, server.errors) == (1, expected)
+def test_without_listen_it_ends_in_one_line_that_names_the_reason(serve, edited):
+    root = edited('tcpSerSock.listen(', 'print(')
+    for options in (), ('--threads', '4'):
+        server = serve('tsTserv.py', *options, root=root, ready=lambda server: False)
+        server.ends = 1, f'tsTserv.py: any address port {server.port}: Invalid argument\n'

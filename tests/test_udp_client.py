@@ -106,5 +106,5 @@ def test_a_call_that_fails_costs_one_line(udp, failing, call):
     environment = failing(call, 'ENETUNREACH', times=1)
     result = run('tsUclnt.py', udp.port, b'one\ntwo\n', env=environment)
     assert result.stdout.endswith(b']two\n') and b'one' not in result.stdout
-    assert result.stderr == b'tsUclnt.py: localhost port %d: Forced to fail\n' % udp.port
-    assert result.returncode == 1
+    reported = b'tsUclnt.py: localhost port %d: Forced to fail\n' % udp.port
+    assert (result.stderr, result.returncode) == (reported, 1)

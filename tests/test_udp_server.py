@@ -6,9 +6,9 @@ import struct
 import time
 
 import pytest
-from helpers import CAME, PATIENCE, WAITING, unstamped, wait_until
+from helpers import CAME, PATIENCE, WAITS, unstamped, wait_until
 
-WAITING, RETURNED = WAITING['tsUserv.py'], CAME['tsUserv.py']
+WAITING, RETURNED = WAITS['tsUserv.py'], CAME['tsUserv.py']
 NOT_RETURNED = '...received from and not returned to: '
 
 
@@ -31,17 +31,6 @@ def test_a_datagram_too_large_to_return_costs_itself_alone(udp, udp_peer):
 
     wait_until(failed_often)
     wait_until(udp.answers)
-
-
-def test_each_of_many_clients_gets_its_own_reply_also_where_some_have_gone(udp):
-    clients = [udp.connect() for _ in range(50)]
-    for number, client in enumerate(clients):
-        client.send(b'%d' % number)
-        with udp.connect() as gone:
-            gone.send(b'bye')
-    for number, client in enumerate(clients):
-        with client:
-            assert unstamped(client.recv(1024)) == b'%d' % number
 
 
 def test_thousands_of_datagrams_at_a_time_do_no_harm(udp, udp_peer):
@@ -94,8 +83,8 @@ def test_each_recvfrom_that_fails_costs_a_line_of_log_and_not_too_many_in_a_seco
     # So Windows says that a client has gone without its reply.
     server = serve('tsUserv.py', env=failing('recvfrom', 'ECONNRESET', times=30))
     server.wait_for('...not received: Forced to fail\n')
-    lines = server.log.count('\n')
+    begin, lines = time.monotonic(), server.log.count('\n')
     time.sleep(1)  # to count over
-    assert server.log.count('\n') - lines <= 25
+    assert server.log.count('\n') - lines <= 25 * (time.monotonic() - begin)
     wait_until(server.answers)
     assert server.log.startswith(f'{WAITING}\n...not received: Forced to fail\n' * 30 + WAITING)
