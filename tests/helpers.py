@@ -68,7 +68,7 @@ class Server:
         raise AssertionError('no port stays free')
 
     def start(self, port: int):
-        """Start the process and wait until it serves; None where the port is taken."""
+        """Start it until it serves; None where the port is taken or it ends without a word."""
         self.port = port
         self.out, self.err = (self.folder / f'{self.script}-{port}.{n}' for n in (1, 2))
         words = command(self.script, port, *self.options, root=self.root)
@@ -81,7 +81,7 @@ class Server:
         except BaseException:
             self.stop(signal.SIGKILL)
             raise
-        return None if 'Address already in use' in self.errors else self
+        return None if self.process.poll() and re.search('already in use|^$', self.errors) else self
 
     log = property(lambda self: self.out.read_text(errors='replace'))
     errors = property(lambda self: self.err.read_text())
