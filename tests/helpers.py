@@ -48,10 +48,13 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
-def free_port() -> int:
-    """Return a port that is free at this moment."""
-    with socket.create_server(('127.0.0.1', 0)) as probe:
-        return probe.getsockname()[1]
+def ports():
+    """Yield ports that are free at the moment, until one stays so; fail if none does."""
+    for _ in range(20):
+        with socket.create_server(('127.0.0.1', 0)) as probe:
+            port = probe.getsockname()[1]
+        yield port
+    raise AssertionError('no port stays free')
 
 
 class Server:
@@ -62,10 +65,7 @@ class Server:
     def __init__(self, folder, script, *options, root=ROOT, ready=lambda self: self.log, **popen):
         self.folder, self.script, self.options, self.root = folder, script, options, root
         self.ready, self.popen = ready, popen
-        for _ in range(20):
-            if self.start(free_port()):
-                return
-        raise AssertionError('no port stays free')
+        any(map(self.start, ports()))  # up to the first that is not taken
 
     def start(self, port: int):
         """Start it until it serves; None where the port is taken or it ends without a word."""

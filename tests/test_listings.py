@@ -31,7 +31,7 @@ LINES = {  # as the section numbers them
     '13 while, 14 data = input, 16 break, 18 data = tcpCliSock, 20 break, 23 tcpCliSock.close',
     'tsUserv.py': '2 # Example 16.3, 3 from, 4 from, 6 HOST, 11 udpSerSock =,'
     '12 udpSerSock.bind, 14 while, 21 udpSerSock.close',
-    'tsUclnt.py': '2 # Example 16.4, 3 from, 5 HOST, 10 udpCliSock =, 12 while,22 udpCliSock.close',
+    'tsUclnt.py': '2 # Example 16.4, 3 from, 5 HOST, 10 udpCliSock =,12 while, 22 udpCliSock.close',
 }
 
 
