@@ -1,6 +1,5 @@
 """What the tests share: the programs as processes, and waits that all have a bound."""
 
-import os
 import re
 import signal
 import socket
@@ -17,9 +16,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LISTINGS = ROOT / 'tests/listings'
 SERVERS, CLIENTS = ['tsTserv.py', 'tsUserv.py'], ['tsTclnt.py', 'tsUclnt.py']
-PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
 servers = pytest.mark.parametrize('script', SERVERS)
-pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
+both = list(zip(SERVERS, CLIENTS, strict=True))
+pairs = pytest.mark.parametrize(('script', 'client'), both, ids=['TCP', 'UDP'])
 signals = pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
 STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends
@@ -74,7 +73,6 @@ class Server:
         words = command(self.script, port, *self.options, root=self.root)
         with open(self.out, 'wb') as out, open(self.err, 'wb') as err:
             popen = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': err}
-            popen['env'] = os.environ | {'PYTHONUNBUFFERED': '1' * (self.root == LISTINGS)}
             self.process = subprocess.Popen(words, **popen | self.popen)
         try:
             wait_until(lambda: self.ready(self) or self.process.poll() is not None)

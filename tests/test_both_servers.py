@@ -9,17 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from helpers import (
-    CAME,
-    PATIENCE,
-    STAMP,
-    WAITS,
-    Server,
-    close_with_reset,
-    servers,
-    signals,
-    wait_until,
-)
+from helpers import CAME, STAMP, WAITS, Server, close_with_reset, servers, signals, wait_until
 
 THREADS = {'tsTserv.py': ('--threads', '8'), 'tsUserv.py': ()}
 
@@ -72,7 +62,7 @@ def test_in_a_pipe_the_log_is_live_and_each_line_whole(serve, script, unbuffered
     log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
     with log, output:
         output.setblocking(True)  # as it has a timeout, it is not
-        serve(script, stdout=output, env=environment, ready=lambda self: self.answers(PATIENCE))
+        serve(script, stdout=output, env=environment, ready=lambda self: self.answers(20))
         for write in writes:
             assert re.fullmatch(write, log.recv(65535).decode())
 

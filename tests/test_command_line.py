@@ -95,16 +95,12 @@ NO_HOSTS = 'x' * 70, '\udcff', 'a..b'
 ADDRESSES = [(s, 65535, '192.0.2.1', 'Cannot assign requested address') for s in SERVERS]
 ADDRESSES += [('tsUclnt.py', 1, host, 'Not a host name') for host in NO_HOSTS]
 ADDRESSES += [('tsUclnt.py', 1, 'no-such-host.invalid', r'[^\n]+')]
+ADDRESSES += [('tsTclnt.py', 1, 'localhost', 'Connection refused')]
 
 
 @pytest.mark.parametrize(('script', 'port', 'host', 'reason'), ADDRESSES)
-def test_an_address_that_is_not_there_is_an_error_of_one_line(script, port, host, reason):
+def test_an_address_where_nobody_is_is_an_error_of_one_line(script, port, host, reason):
     assert_error(script, port, host, reason)
-
-
-def test_a_refused_connection_is_an_error_of_one_line(udp_peer):
-    port = udp_peer.getsockname()[1]  # where nobody listens on TCP
-    assert_error('tsTclnt.py', port, 'localhost', 'Connection refused')
 
 
 NO_MORE_THREADS = """

@@ -14,7 +14,8 @@ from helpers import LISTINGS, PATIENCE, ROOT, STAMP, pairs
 
 @pytest.mark.parametrize('roots', [(ROOT, LISTINGS), (LISTINGS, ROOT), (LISTINGS, LISTINGS)])
 @pairs
-def test_scripts_and_listings_work_together(serve, start, script, client, roots):
+def test_scripts_and_listings_work_together(serve, start, monkeypatch, script, client, roots):
+    monkeypatch.setenv('PYTHONUNBUFFERED', '1')
     process = start(client, serve(script, root=roots[0]).port, root=roots[1])
     space, prompt = b' ' * (roots[0] == LISTINGS), b'> ' * (roots[1] == LISTINGS)
     for line in b'hi\n', b'spanish inquisition\n':
@@ -60,8 +61,9 @@ TCP = {'script': 'tsTserv.py', 'client': 'tsTclnt.py'}
 
 
 @pytest.fixture
-def root():
-    """The folder of the programs that a promise is held against here."""
+def root(monkeypatch):
+    """The folder of the programs that a promise is held against here, their output live."""
+    monkeypatch.setenv('PYTHONUNBUFFERED', '1')
     return LISTINGS
 
 

@@ -89,8 +89,8 @@ def test_no_part_of_a_reply_waits_for_the_one_before(tcp):
 @pytest.mark.departure('`listen(1024)`', 'timed out')
 def test_500_clients_at_once_are_all_let_in_and_served(tcp):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= hard < 600:
-        pytest.skip('takes 600 open files')
+    if 0 <= hard < 600 or int(Path('/proc/sys/net/core/somaxconn').read_text()) < 500:
+        pytest.skip('takes 600 open files and a backlog of 500')
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 600), hard))
     with tcp.connect() as first:
         exchange(first, b'hi')  # so the others queue up
@@ -176,10 +176,12 @@ SLOW_PRINT = """
 
 def test_with_threads_and_lost_clients_no_reply_is_mixed_up_and_no_line_torn(serve, before_script):
     server = serve('tsTserv.py', '--threads', '8', env=before_script(SLOW_PRINT))
+    came = []
 
     def come_and_go(number: int) -> None:
         for _ in range(25):
             client = server.connect()
+            came.append(f'{CONNECTED}{client.getsockname()}')
             for count in range(8):
                 data = b'message %d of client %d' % (count, number)
                 assert unstamped(exchange(client, data)) == data
@@ -191,9 +193,7 @@ def test_with_threads_and_lost_clients_no_reply_is_mixed_up_and_no_line_torn(ser
     server.stop()  # which lets a line be printed to its end
     book = [line for line in server.log.splitlines() if line != f'{FAILED}Connection reset by peer']
     assert set(book[::2]) == {WAITING}  # in the book's order
-    addr = r"\('127\.0\.0\.1', \d+\)"
-    assert all(re.fullmatch(re.escape(CONNECTED) + addr, line) for line in book[1::2])
-    assert len(set(book[1::2])) == 200 and server.log.endswith('\n')
+    assert sorted(book[1::2]) == sorted(came) and server.log.endswith('\n')
 
 
 @signals

@@ -33,7 +33,7 @@ def test_it_waits_two_seconds_for_a_reply_reports_a_lost_one_and_goes_on(start, 
         data, addr = udp_peer.recvfrom(65535)
         assert data == line
         if data in (b'one', b'four'):
-            time.sleep(1.3)  # as a slow server would
+            time.sleep(1.1)  # as a slow server would
             udp_peer.sendto(STAMPED + data, addr)
     assert_shown(client, STAMPED + b'one', STAMPED + b'four', errors=NO_REPLY * 2)
 

@@ -37,6 +37,7 @@ def test_thousands_of_datagrams_at_a_time_do_no_harm(udp, udp_peer):
     for number in range(10000):
         udp_peer.sendto(b'%d' % number, ('127.0.0.1', udp.port))
     wait_until(udp.answers)
+    udp.stop()
     line = rf"{re.escape(WAITING)}|{re.escape(RETURNED)}\('127\.0\.0\.1', \d+\)"
     assert all(re.fullmatch(line, text) for text in udp.log.splitlines())
 
