@@ -90,6 +90,7 @@ def start(root):
 @pytest.fixture
 def terminal(root):
     """Start a program on a pseudo-terminal of its own, and wait for a text, say, its prompt."""
+    pytest.importorskip('readline')
     with ExitStack() as stack:
 
         def start(script, port, text='> ', **spawn) -> pexpect.spawn:
