@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import CLIENTS, PATIENCE, ROOT, SERVERS, command, pairs, replies, run, servers
+from helpers import CLIENTS, PATIENCE, ROOT, SERVERS, pairs, replies, run, servers
 
 SCRIPTS = SERVERS + CLIENTS
 scripts = pytest.mark.parametrize('script', SCRIPTS)
@@ -76,20 +76,6 @@ def test_a_port_in_use_is_an_error_of_one_line(script, serve, root):
     assert_error(script, serve(script).port, 'any address', 'Address already in use', root)
 
 
-@servers
-def test_a_port_not_permitted_is_an_error_of_one_line(script):
-    first_permitted = Path('/proc/sys/net/ipv4/ip_unprivileged_port_start')
-    if not first_permitted.exists() or int(first_permitted.read_text()) < 2:
-        pytest.skip('takes Linux with ports that are not permitted')
-    # Also root goes without CAP_NET_BIND_SERVICE: prctl(PR_CAPBSET_DROP, 10).
-    drop = 'import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)'
-    program = [sys.executable, '-c', f'{drop}; os.execv(sys.argv[1], sys.argv[1:])']
-    popen = {'capture_output': True, 'timeout': PATIENCE, 'text': True}
-    result = subprocess.run([*program, *command(script, 1)], **popen)
-    assert result.stderr == f'{script}: any address port 1: Permission denied\n'
-    assert result.returncode == 1
-
-
 NO_HOSTS = 'x' * 70, '\udcff', 'a..b'
 ADDRESSES = [(s, 65535, '192.0.2.1', 'Cannot assign requested address') for s in SERVERS]
 ADDRESSES += [('tsUclnt.py', 1, host, 'Not a host name') for host in NO_HOSTS]
@@ -121,14 +107,6 @@ def test_a_thread_not_allowed_is_an_error_of_one_line(serve, before_script, scri
     options = ('--threads', '9') if script == 'tsTserv.py' else ()
     server = serve(script, *options, env=environment, ready=lambda server: False)
     server.ends = 1, f"{script}: any address port {server.port}: can't start new thread\n"
-
-
-def test_a_thread_not_allowed_to_a_client_at_a_terminal_is_one_line(before_script, terminal, pair):
-    environment = before_script(NO_MORE_THREADS.format(allowed=0))
-    expected = f"port {pair.server.port}: can't start new thread\r\n"
-    client = terminal(pair.client, pair.server.port, text=expected, env=environment)
-    assert b'Traceback' not in client.before
-    assert client.wait() == 1
 
 
 MISTAKES = dict.fromkeys(SERVERS, ('stamped(data)', 'stamped(dat)', 'NameError')) | {

@@ -2,8 +2,6 @@
 
 import re
 import socket
-import subprocess
-from pathlib import Path
 
 import pytest
 from helpers import PATIENCE, STAMPED, close_with_reset
@@ -56,22 +54,3 @@ def test_a_connection_that_ends_is_an_error_of_one_line(start, listener, close, 
     reasons = 'the server has closed the connection|Connection reset by peer|Broken pipe'
     assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({reasons})\n', errors.decode())
     assert client.returncode == 1
-
-
-def test_a_server_that_sends_without_end_cannot_fill_its_memory(start, listener):
-    def peak_memory() -> int:
-        status = Path(f'/proc/{client.pid}/status').read_text()  # see proc(5)
-        return int(re.search(r'VmHWM:\s+(\d+)', status)[1])  # KiB
-
-    port = listener.getsockname()[1]
-    client = start('tsTclnt.py', port, b'one\ntwo\n', stdout=subprocess.DEVNULL)
-    connection, _ = listener.accept()
-    with connection:
-        assert connection.recv(1024) == b'one\n'
-        connection.sendall(b'x' * 2**16)
-        memory_before = peak_memory()
-        for _ in range(2**8):  # 16 MiB
-            connection.sendall(b'x' * 2**16)
-        connection.sendall(b'\n')
-        assert connection.recv(1024) == b'two\n'  # it has read all that
-        assert peak_memory() < memory_before + 2048
