@@ -77,7 +77,7 @@ def test_a_port_in_use_is_an_error_of_one_line(script, serve, root):
 
 
 NO_HOSTS = 'x' * 70, '\udcff', 'a..b'
-ADDRESSES = [(s, 65535, '192.0.2.1', 'Cannot assign requested address') for s in SERVERS]
+ADDRESSES = [(s, 65535, '240.0.0.1', 'Cannot assign requested address') for s in SERVERS]
 ADDRESSES += [('tsUclnt.py', 1, host, 'Not a host name') for host in NO_HOSTS]
 ADDRESSES += [('tsUclnt.py', 1, 'no-such-host.invalid', r'[^\n]+')]
 ADDRESSES += [('tsTclnt.py', 1, 'localhost', 'Connection refused')]

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import termios
 from pathlib import Path
@@ -169,8 +170,10 @@ def test_the_prompt_is_there_where_both_input_and_output_are_a_terminal(pair, tm
 @pytest.fixture
 def shell(readline):
     """An interactive shell on a pseudo-terminal, with jobs to be stopped."""
-    environment = os.environ | {'PS1': 'ready$ ', 'TERM': 'dumb'}
-    shell = pexpect.spawn('/bin/bash', ['--norc', '--noprofile', '-i'], env=environment)
+    bash = shutil.which('bash') or pytest.skip('takes bash')
+    # Without HISTFILE= it would save its history over the user's own.
+    environment = os.environ | {'PS1': 'ready$ ', 'TERM': 'dumb', 'HISTFILE': ''}
+    shell = pexpect.spawn(bash, ['--norc', '--noprofile', '-i'], env=environment)
     shell.expect_exact('ready$ ')
     yield shell
     shell.close(force=True)
@@ -220,7 +223,8 @@ WINDOW = """
 def test_in_a_window_they_log_ask_and_show(serve, tmp_path, before_script, script, client):
     environment = before_script(WINDOW)
     log, window = tmp_path / 'log', tmp_path / 'window'
-    server = serve(script, env=environment | {'WINDOW': str(log)}, ready=lambda _: log.exists())
+    log.touch()
+    server = serve(script, env=environment | {'WINDOW': str(log)}, ready=lambda _: log.read_text())
     result = run(client, server.port, b'', env=environment | {'WINDOW': str(window)})
     assert (result.stdout, result.stderr, result.returncode) == (b'', b'', 0)
     assert re.sub(STAMP.decode(), '', window.read_text('utf-8')) == '> hi\n> é\n> '
