@@ -24,8 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # What a machine has set is not to decide what the programs print, nor a silent name server.
 for name in [name for name in os.environ if re.match('COLUMNS|FORCE_COLOR|LANG|LC_|PYTHON', name)]:
     del os.environ[name]
-os.environ['INPUTRC'] = os.devnull
-os.environ['RES_OPTIONS'] = 'timeout:1 attempts:1'  # see resolv.conf(5)
+os.environ |= {'INPUTRC': os.devnull, 'RES_OPTIONS': 'timeout:1 attempts:1'}  # resolv.conf(5)
 
 
 @pytest.fixture
