@@ -32,7 +32,7 @@ def test_a_datagram_too_large_to_return_costs_itself_alone(udp, udp_peer):
     wait_until(udp.answers)
 
 
-@pytest.mark.departure('no reply to its own port', 'not returned to', port=None)
+@pytest.mark.departure('no reply to its own port', r'assert (?!0 ==)\d+ == 1', port=None)
 @pytest.mark.departure('no reply to ports below 1024', r'OSError: \[Errno 22\] Inv', port=0)
 @pytest.mark.parametrize('port', [0, 7, 1023, None])
 def test_a_datagram_that_claims_to_be_from_a_service_is_logged_alone(udp, port):
@@ -47,10 +47,10 @@ def test_a_datagram_that_claims_to_be_from_a_service_is_logged_alone(udp, port):
             raw.sendto(header + b'hi', ('127.0.0.1', 0))
     service, client = ('127.0.0.1', port), ('127.0.0.1', 1024)
     wait_until(lambda: f'{client}\n' in udp.log or udp.process.poll() is not None)
-    assert f'{NOT_RETURNED}{service}: not from a client\n' in udp.log
-    assert f'{RETURNED}{client}\n' in udp.log
     wait_until(udp.answers)
     assert udp.log.count(f'{service}') == 1  # it has not answered itself
+    assert f'{NOT_RETURNED}{service}: not from a client\n' in udp.log
+    assert f'{RETURNED}{client}\n' in udp.log
 
 
 def test_each_recvfrom_that_fails_costs_a_line_of_log_and_not_too_many_in_a_second(serve, failing):
