@@ -4,7 +4,6 @@ import ctypes
 import fcntl
 import io
 import os
-import re
 import shutil
 import signal
 import socket
@@ -16,14 +15,15 @@ from contextlib import ExitStack
 
 import pexpect
 import pytest
-from helpers import CLIENTS, LISTINGS, PATIENCE, ROOT, Server, command, ports, udp_socket
+from helpers import CLIENTS, LISTINGS, PAIRS, PATIENCE, ROOT, Server, command, ports, udp_socket
 
 # A shell starts its background jobs with SIGINT ignored, and they hand that down.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a machine has set is not to decide what the programs print, nor a silent name server.
-for name in [name for name in os.environ if re.match('COLUMNS|FORCE_COLOR|LANG|LC_|PYTHON', name)]:
-    del os.environ[name]
+for name in [*os.environ]:
+    if name.startswith(('COLUMNS', 'FORCE_COLOR', 'LANG', 'LC_', 'PYTHON')):
+        del os.environ[name]
 os.environ |= {'INPUTRC': os.devnull, 'RES_OPTIONS': 'timeout:1 attempts:1'}  # resolv.conf(5)
 
 
@@ -63,11 +63,11 @@ def udp(serve):
     return serve('tsUserv.py')
 
 
-@pytest.fixture(params=['TCP', 'UDP'])
+@pytest.fixture(params=PAIRS, ids=['TCP', 'UDP'])
 def pair(request, serve):
     """A running server, and the name of the client for it."""
-    kind = request.param[0]
-    return types.SimpleNamespace(server=serve(f'ts{kind}serv.py'), client=f'ts{kind}clnt.py')
+    server, client = request.param
+    return types.SimpleNamespace(server=serve(server), client=client)
 
 
 @pytest.fixture

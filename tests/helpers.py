@@ -16,9 +16,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LISTINGS = ROOT / 'tests/listings'
 SERVERS, CLIENTS = ['tsTserv.py', 'tsUserv.py'], ['tsTclnt.py', 'tsUclnt.py']
+PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
 servers = pytest.mark.parametrize('script', SERVERS)
-both = list(zip(SERVERS, CLIENTS, strict=True))
-pairs = pytest.mark.parametrize(('script', 'client'), both, ids=['TCP', 'UDP'])
+pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
 signals = pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
 STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends

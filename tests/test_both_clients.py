@@ -105,7 +105,7 @@ def test_no_reply_is_lost_without_a_word_where_a_pipe_takes_no_more_at_once(pair
 
 
 def test_with_a_standard_stream_closed_it_goes_on_as_far_as_it_can(pair):
-    for closed in '1', '0', '2', '012':
+    for closed in '1', '0', '2', '012':  # '1' comes first, as the log tells of it
         words = shlex.join(command(pair.client, pair.server.port))
         shell = f'printf "a\\nb\\n" | {words} ' + ' '.join(f'{fd}>&-' for fd in closed)
         result = subprocess.run(['sh', '-c', shell], capture_output=True, timeout=PATIENCE)
@@ -122,8 +122,7 @@ def test_with_its_errors_closed_an_error_is_not_among_the_replies():
 @pytest.mark.departure('long lines are cut into messages', '9.. == 2000', **UDP)
 @pairs
 def test_long_lines_are_cut_into_messages_whose_replies_fit(serve, root, script, client):
-    # A listing takes no more than BUFSIZ at a time.
-    port = serve(script, root=LISTINGS, env=UNBUFFERED[1]).port
+    port = serve(script, root=LISTINGS, env=UNBUFFERED[1]).port  # takes BUFSIZ at most
     result = run(client, port, b'x' * 2000 + b'\n2\n\n', root=root)
     assert result.stdout.count(b'x') == 2000
     assert re.search(rb'\] 2\n', result.stdout)

@@ -8,6 +8,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import helpers
 import pytest
 from helpers import CAME, STAMP, WAITS, Server, close_with_reset, servers, signals, wait_until
 
@@ -51,7 +52,7 @@ def test_in_a_pipe_the_log_is_live_and_each_line_whole(serve, script, unbuffered
     log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
     with log, output:
         output.setblocking(True)  # as it has a timeout, it is not
-        serve(script, stdout=output, env=environment, ready=lambda self: self.answers(20))
+        serve(script, stdout=output, env=environment, ready=lambda s: s.answers(helpers.PATIENCE))
         for write in writes:
             assert re.fullmatch(write, log.recv(65535).decode())
 

@@ -15,7 +15,7 @@ from helpers import CAME, STAMP, WAITS, command, pairs, run, screen, servers, si
 
 @pytest.fixture
 def readline():
-    """The library that edits lines, where it is neither another one, as on macOS, nor none."""
+    """GNU readline; skip where another library edits lines, as on macOS, or none does."""
     if 'GNU' not in pytest.importorskip('readline').__doc__:
         pytest.skip('takes GNU readline')
 
@@ -133,8 +133,8 @@ def test_the_arrow_keys_edit_the_line_and_bring_back_earlier_ones(person):
 def test_typed_text_comes_back_in_every_locale(terminal, pair, readline):
     for locale in 'C', 'C.UTF-8', 'xx_XX.UTF-8':  # no machine has the last one
         for encoding in '', 'cp437:strict':
-            environment = {'TERM': 'dumb', 'LC_ALL': locale, 'PYTHONIOENCODING': encoding}
-            person = terminal(pair.client, pair.server.port, env=environment)
+            env = os.environ | {'TERM': 'dumb', 'LC_ALL': locale, 'PYTHONIOENCODING': encoding}
+            person = terminal(pair.client, pair.server.port, env=env)
             for line in 'é'.encode(), 'été, Дмитрий'.encode(), b'caf\xe9':
                 if locale == 'C' or line != b'caf\xe9':  # in UTF-8, that is no key
                     person.sendline(line)
