@@ -119,6 +119,8 @@ def connect(port: int, kind: int) -> socket:
     client = socket(AF_INET, kind)
     client.setsockopt(SOL_SOCKET, SO_RCVTIMEO, struct.pack('ll', PATIENCE, 0))
     client.connect((HOST, port))
+    if client.getsockname() == client.getpeername():  # before the server starts, by chance
+        raise ConnectionError('a client hears itself')
     client.send(LINES[0])
     receive(client)
     return client
