@@ -1,211 +1,175 @@
-"""What the timestamp scripts share. HOST, PORT and BUFSIZ are here to be edited."""
+"""What the timestamp scripts share: HOST, PORT and BUFSIZ, to be edited, and the timestamp."""
 
+import argparse
+import io
 import os
 import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
-from contextlib import contextmanager, suppress
-from errno import EINVAL, EPIPE
-from functools import lru_cache
-from socket import *
-from threading import Lock, Thread, Timer
-from time import ctime, sleep, time
+import threading
+from time import ctime, time
 
-HOST = ''  # blank: any address of this machine to a server, localhost to a client
-PORT = 21567
-BUFSIZ = 1024  # bytes, 31 or more: a stamp (26), a UTF-8 character (4), a newline
+HOST = ''  # blank: any address of this computer to a server, localhost to a client
+PORT = 21567  # the same for a server and its clients
+BUFSIZ = 1024  # bytes
 
-# Where the descriptors 0, 1 and 2 are closed, as by `tsTclnt.py <&- >&-`, the null device
-# takes them, so that no socket does.
-while os.open(os.devnull, os.O_RDWR) < 2:
-    pass
-
-# Text is UTF-8, other bytes stay as they are, and \n is a newline on Windows, too.
-# And with `python -u`, print() would write each word by itself.
-if sys.stdin is sys.__stdin__ and sys.stdout is sys.__stdout__:  # not in IDLE
-    sys.stdin = open(0, encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False)
-    sys.stdout = open(
-        1, 'w', encoding='utf-8', errors='surrogateescape', newline='\n', closefd=False
-    )
-sys.stderr = sys.stderr or open(2, 'w')  # there is none after `2>&-`
+latest = (0, b'')  # a second, as time() counts them, and its timestamp
 
 
-# The command line
+def timestamp():
+    """Return the time in brackets as ctime() gives it, b'[Sat Jun 17 17:27:21 2006]'.
 
-
-def options(doc: str, host: str, threads: bool = False) -> Namespace:
-    """Return the options: host, port and, where they are wanted, threads.
-
-    doc is the text for --help, host the default of --host; blank is any address.
+    ctime() is slow beside the rest of a server's work, so it is called once a second.
     """
+    global latest
 
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-            raise ArgumentTypeError(f'{text!r} is not a number from 1 to 65535')
+    now = int(time())
+    second, stamp = latest
+    if second != now:
+        stamp = f'[{ctime(now)}]'.encode()
+        latest = (now, stamp)  # both at once: another thread never sees one without the other
+    return stamp
+
+
+def stamped(data):
+    """Return the reply to data (bytes), b'[timestamp]data' (Examples 16.1 and 16.3)."""
+    return timestamp() + data
+
+
+# For the curious. What follows is not about sockets: it is about the command line, errors,
+# Windows, and what is entered and shown. The scripts can be followed without it.
+
+
+def options(doc, host):
+    """Return a parser of the command line, which has --host and --port.
+
+    doc is the text for --help, host the default of --host: blank is any address.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of doc
+    )
+    default_host = host or 'any address'
+    parser.add_argument(
+        '--host', type=host_name, default=host, help=f'name or address (default: {default_host})'
+    )
+    # The default is text, as argparse checks an edited PORT then as it checks an option.
+    parser.add_argument(
+        '--port', type=port_number, default=str(PORT), help=f'1 to 65535 (default: {PORT})'
+    )
+    return parser
+
+
+def host_name(text):
+    """Return text, the name or address of a host.
+
+    Raises UnicodeError, which argparse reports in one line, if no host can have that name.
+    So the socket calls encode a name (RFC 3490: 'idna'), but they raise a TypeError.
+    """
+    text.encode('idna')
+    return text
+
+
+def port_number(text):
+    """Return the number that text holds.
+
+    Raises ArgumentTypeError, which argparse reports in one line, if no port has that number.
+    """
+    if text.isdecimal() and 1 <= int(text) <= 65535:
         return int(text)
-
-    parser = ArgumentParser(description=doc, formatter_class=RawTextHelpFormatter)
-    parser.add_argument(
-        '--host',
-        default=host,
-        help=f'name or address (default: {host or "any address"})'.replace('%', '%%'),
-    )
-    parser.add_argument(
-        '--port', type=number, default=PORT, help='1 to 65535 (default: %(default)s)'
-    )
-    if threads:
-        parser.add_argument(
-            '--threads', type=number, default=1, metavar='N', help='clients at once (default: 1)'
-        )
-    return parser.parse_args()
+    raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to 65535')
 
 
-def address(host: str, port: int) -> tuple:
-    """Return the family and the ADDR of a host and port, for socket() and its methods.
+def error_line(args, why):
+    """Return the line that tells of an OSError: the script, where it happened, and why.
 
-    They are AF_INET and (host, port), as in the book, where the host has an IPv4
-    address. A blank host is any address. Raises gaierror, an OSError, where the host is
-    unknown (getaddrinfo(3)).
+    It happened where args says, on a host and port, or to the file that the error names.
+    If standard output cannot be written any more, the line says so, and sys.stdout becomes
+    None for this whole process: Python would write the rest when it ends, and fail again,
+    with lines of its own ("Exception ignored").
     """
+    host = args.host or 'any address'
+    where = why.filename or f'{host} port {args.port}'
     try:
-        found = getaddrinfo(host or '0.0.0.0', port, type=SOCK_STREAM)
-    except UnicodeError:  # a part of the name is empty or too long
-        raise gaierror(EAI_NONAME, 'Not a host name') from None
-    # False comes before True, so the first with AF_INET, if there is one. Of its five
-    # items, the first is the family and the last is ADDR.
-    return min(found, key=lambda info: info[0] != AF_INET)[::4]
+        print(end='', flush=True)  # writes what print() may have kept until now
+    except OSError:
+        where = 'standard output'
+        sys.stdout = None
+
+    script = os.path.basename(sys.argv[0])
+    reason = why.strerror or why  # a time-out has no strerror
+    return f'{script}: {where}: {reason}'
 
 
-# The timestamp
+def set_windows_ctrl_c():
+    """On Windows, let Ctrl-C (the signal SIGINT) end the process at once.
 
-ctime_of = lru_cache(maxsize=1)(ctime)  # remembers the text of the last second
-
-
-def stamped(data: bytes) -> bytes:
-    """Return the reply to data (Examples 16.1 and 16.3): b'[timestamp]data'.
-
-    The timestamp is ctime() of this moment; the reply is 26 bytes longer than data.
+    There KeyboardInterrupt would come only after accept(), recv() or recvfrom() (CPython
+    issue 85609). The price: no except, finally or atexit runs, and a larger program that
+    runs the script has this setting, too. Only a main thread may set it: signal(7).
     """
-    return f'[{ctime_of(int(time()))}]'.encode() + data
+    if os.name == 'nt' and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # its default: the process ends
 
 
-# What goes wrong, and what the servers print
+def end_line():
+    """Let the shell's prompt begin a line of its own, if standard output is a terminal."""
+    if sys.stdout.isatty():
+        print()
 
-printing = Lock()  # print() writes a line in pieces: one thread at a time
-going_on = suppress(OSError)  # where nobody reads its log any more, a server goes on
 
+def use_utf8(stream):
+    """Let standard input or output be UTF-8 with \\n at the end of lines, on Windows too.
 
-@contextmanager
-def errors_reported(args: Namespace, *others):
-    """Turn an error of the system or the network into one line and the status 1.
-
-    That is an OSError, or one of the others. args has the host and port to name. Any
-    other error, a mistake in the code, keeps its traceback.
+    A byte that is no UTF-8 becomes a stand-in character, and that the same byte again:
+    'surrogateescape' (PEP 383). The windows of IDLE and Thonny can't be set; nor can a
+    stream of which something was read, which was set before the first line or keeps what
+    a larger program has set.
     """
-    try:
-        yield  # here the with block runs
-    except (OSError, *others) as why:
-        try:
-            print(end='', flush=True)  # what was printed before comes first
-        except OSError as lost:
-            # Its reader may have had enough, as in `tsTclnt.py | head -1`: EPIPE, or on
-            # Windows EINVAL.
-            os._exit(0 if lost.errno in (EPIPE, EINVAL) else report(args, lost.strerror))
-        os._exit(report(args, getattr(why, 'strerror', None) or why))
-
-
-def report(args: Namespace, reason: object) -> int:
-    """Print on standard error the script, the host and port, and what went wrong.
-
-    Return 1, the status of a script in which something did.
-    """
-    log(
-        f'{os.path.basename(sys.argv[0])}: {args.host or "any address"} port {args.port}: {reason}',
-        file=sys.stderr,
-    )
-    return 1
-
-
-def log(*words: object, **more) -> None:
-    """Do as print(), at once and whole with many threads, read or unread."""
-    with printing, going_on:
-        print(*words, flush=True, **more)
-
-
-# The end
-
-
-def exit_on_signal(call) -> None:
-    """From now on, let Ctrl-C (SIGINT) and SIGTERM do call() and end the script.
-
-    The status is 0. A thread waits for the signals (sigwait(3)): so one is enough,
-    wherever it lands. Where the system has no such wait, Ctrl-C just ends the script.
-    Raises OSError where the system allows no more threads.
-    """
-    if not hasattr(signal, 'sigwait'):  # as on Windows
+    if not hasattr(stream, 'reconfigure'):
         return
-    # Here, and in threads that start from now on, they are held back until sigwait() asks.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-
-    def wait() -> None:
-        signum = signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        try:
-            Timer(1, os._exit, [0]).start()  # the terminal may take no output: Ctrl-S
-            printing.acquire()  # for good: no other thread prints any more
-            call()
-            sleep(0.01)  # a line that is half printed comes to its end
-            # The shell's prompt gets a line of its own; your own print()s are not lost.
-            print(end='\n' if signum == signal.SIGINT and sys.stdout.isatty() else '', flush=True)
-        finally:
-            os._exit(0)
 
     try:
-        Thread(target=wait, daemon=True).start()
-    except RuntimeError as why:
-        raise OSError(why) from None
+        stream.reconfigure(encoding='utf-8', errors='surrogateescape', newline='\n')
+    except io.UnsupportedOperation:
+        pass
 
 
-# What the clients read
+def entered(prompt):
+    """Return the next line of standard input as bytes, without LF or CRLF at its end.
 
-
-def entered(prompt: str):
-    """Yield what is entered on standard input, as messages (bytes) without newlines.
-
-    On a terminal, each line is prompted for and can be edited. A line is a message, an
-    empty one is b''. Text is UTF-8, and other bytes stay as they are. A line whose
-    stamped reply would not fit in BUFSIZ becomes several messages.
+    A person at a terminal sees the prompt. At the end of input, the line is b''.
     """
-    # No datagram holds more than 65507 bytes (udp(7)), no character more than 4.
-    size = max(4, min(BUFSIZ, 65507) - len(stamped(b'\n')))
-    prompt = prompt if sys.stdin.isatty() and sys.stdout.isatty() else ''
-    if prompt and os.isatty(0):  # and not IDLE's window
-        edit_lines()
-    with suppress(EOFError):
-        while True:
-            log(end='')  # after a signal, no more prompt: printing is taken for good
-            # A line may end in CR LF, and what is pasted can be several.
-            for line in input(prompt).removesuffix('\r').strip('\n').split('\n'):
-                step = size if line.isascii() else size // 4
-                for start in range(0, len(line) or 1, step):
-                    yield line[start : start + step].encode('utf-8', 'surrogateescape')
-    # After Ctrl-D, the shell's prompt gets a line of its own.
-    print(end='\n' if prompt else '')
+    if sys.stdin is None:  # as under pythonw, Windows' Python without a console
+        return b''
+
+    use_utf8(sys.stdin)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        try:
+            import readline  # gives input() the arrow keys
+        except ImportError:  # Windows has no readline, and needs none for that
+            pass
+    else:
+        prompt = ''
+
+    try:
+        line = input(prompt)
+    except EOFError:  # Ctrl-D, or the end of a file
+        if prompt:
+            print()
+        return b''
+    return line.removesuffix('\r').encode('utf-8', 'surrogateescape')
 
 
-def edit_lines() -> None:
-    """Give input() the arrow keys, and let Ctrl-C leave the terminal as it is now.
+def show(reply):
+    """Print a reply (bytes) at once, on a line of its own.
 
-    While input() waits at its prompt, readline(3) has echo and editing switched off.
+    Raises OSError, which names 'standard output' as its file, if nobody reads it any more
+    or the disk is full.
     """
-    with suppress(ImportError):  # as on Windows, whose console edits lines itself
-        import readline
-        import termios
-
-        readline.parse_and_bind('set convert-meta off')  # é is é, also with LC_ALL=C
-        settings = termios.tcgetattr(0)
-
-        def restore() -> None:
-            if os.tcgetpgrp(0) == os.getpgrp():  # only in the foreground: else it is the shell's
-                termios.tcsetattr(0, termios.TCSANOW, settings)
-
-        exit_on_signal(restore)
+    use_utf8(sys.stdout)
+    text = reply.decode('utf-8', 'surrogateescape').removesuffix('\n')
+    try:
+        print(text, flush=True)
+    except OSError as why:
+        why.filename = 'standard output'
+        raise

@@ -2,32 +2,48 @@
 """TCP timestamp client (Example 16.2).
 
 It sends each line that you enter to the server and shows what comes back.
-Enter alone quits, and so does Ctrl-C. In a pipe it is a filter: lines in,
-replies out.
+Enter alone quits, and so does Ctrl-C. Lines can also come from a pipe or a
+file; then it prints the replies alone. In two terminals:
+
+    python3 tsTserv.py
+    python3 tsTclnt.py
 """
 
-from signal import SIG_DFL, SIGINT, signal
+import sys
 from socket import *
 
-from common import BUFSIZ, HOST, address, entered, errors_reported, options
+from common import BUFSIZ, HOST, end_line, entered, error_line, options, set_windows_ctrl_c, show
 
-signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until entered() has a prompt
-args = options(__doc__, HOST or 'localhost')  # blank is for servers
+args = options(__doc__, HOST or 'localhost').parse_args()
+ADDR = (args.host, args.port)
+set_windows_ctrl_c()
 
-with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
-    tcpCliSock = socket(family, SOCK_STREAM)
+family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
+tcpCliSock = socket(family, SOCK_STREAM)
+
+try:
     tcpCliSock.connect(ADDR)
 
-    for data in entered('> '):  # the `while True` and the input() of the book
+    while True:
+        data = entered('> ')  # bytes
         if not data:
             break
-        tcpCliSock.sendall(data + b'\n')  # TCP keeps no messages apart: this ends one
-        reply = b''
-        while not reply.endswith(b'\n'):  # each part is shown as it comes
-            reply = tcpCliSock.recv(BUFSIZ)
-            if not reply:
-                raise ConnectionError('the server has closed the connection')
-            print(reply.decode(errors='surrogateescape'), end='', flush=True)
+        # The server replies while we still send. With megabytes, each side would wait for
+        # the other to read.
+        if len(data) > 65536:
+            sys.exit('tsTclnt.py: a line of more than 64 KiB')
+        tcpCliSock.sendall(data + b'\n')  # the newline ends the message, and so its reply
 
+        reply = b''
+        while not reply.endswith(b'\n'):  # TCP may bring a reply in parts
+            part = tcpCliSock.recv(BUFSIZ)
+            if not part:
+                raise ConnectionError('the server has closed the connection')  # an OSError
+            reply += part
+        show(reply)
+except KeyboardInterrupt:  # Ctrl-C
+    end_line()
+except OSError as why:
+    sys.exit(error_line(args, why))
+finally:
     tcpCliSock.close()

@@ -1,82 +1,85 @@
 #!/usr/bin/env python3
 """TCP timestamp server (Example 16.1).
 
-It returns each message of a client as [timestamp]message, to one client after
-another, or with --threads N to N clients at once. Start it before any client;
-Ctrl-C ends it.
+It returns what a client sends as [timestamp]data, up to BUFSIZ bytes at a time:
+to one client after another, or with --threads to all of them at once. Start it
+before any client; Ctrl-C ends it. In two terminals:
+
+    python3 tsTserv.py
+    python3 tsTclnt.py
 """
 
 import os
-from errno import EINVAL
-from signal import SIG_DFL, SIGINT, signal
+import sys
 from socket import *
-from threading import Lock, Thread
+from threading import Thread
 from time import sleep
 
-from common import (
-    BUFSIZ,
-    HOST,
-    address,
-    errors_reported,
-    exit_on_signal,
-    going_on,
-    log,
-    options,
-    printing,
-    report,
-    stamped,
-)
-
-signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until exit_on_signal() below
-args = options(__doc__, HOST, threads=True)
-
-with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
-    tcpSerSock = socket(family, SOCK_STREAM)
-    # Each client's socket inherits these. The first is on everywhere but on Windows, where
-    # it would let two servers share the port.
-    tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, os.name == 'posix')  # restart at once
-    tcpSerSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)  # notice a vanished client
-    tcpSerSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # hold no reply back
-    tcpSerSock.bind(ADDR)
-    tcpSerSock.listen(1024)  # a client that finds no room tries again in 1, 3, 7... s
-    exit_on_signal(tcpSerSock.close)  # on Ctrl-C: the last line of the book
-
-door = Lock()
+from common import BUFSIZ, HOST, end_line, error_line, options, set_windows_ctrl_c, stamped
 
 
-def serve() -> None:
-    """Talk with one client after another."""
-    while True:
-        with door:  # one thread at a time: accept() takes a file descriptor while it waits
-            with printing, going_on:  # as in log()
-                print('waiting for connection...', flush=True)
-            try:
-                tcpCliSock, addr = tcpSerSock.accept()
-            except OSError as why:
-                if why.errno == EINVAL:  # without listen(), which will not pass
-                    os._exit(report(args, why.strerror))
-                log('...connection failed:', why.strerror)
-                # Too many open files, say, stay so for a while; a client that went does not.
-                sleep(0 if isinstance(why, ConnectionError) else 0.5)
-                continue
-            with printing, going_on:
-                print('...connected from:', addr, flush=True)
+def dialog(tcpCliSock, addr):
+    """Return with a timestamp whatever one client sends, until it quits or is lost."""
+    try:
+        # Without this, a client whose computer was switched off would be awaited for ever.
+        tcpCliSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+        # Without this, TCP would hold back the end of a long reply until the client's
+        # system has confirmed its beginning.
+        tcpCliSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
-        try:
-            while True:
-                data = tcpCliSock.recv(BUFSIZ)
-                if not data:
-                    break
-                tcpCliSock.sendall(stamped(data))  # send() may take only a part
-        except OSError as why:  # this client is lost, not the server
-            log('...connection failed:', why.strerror)
-
+        while True:
+            data = tcpCliSock.recv(BUFSIZ)
+            if not data:
+                break
+            tcpCliSock.sendall(stamped(data))  # send() may send only a part
+    except OSError as why:  # a lost client ends its own dialog, not the server
+        print('...connection lost:', addr, why.strerror, file=sys.stderr)
+    finally:
         tcpCliSock.close()
 
 
-with errors_reported(args, RuntimeError):  # the system may allow no more threads
-    for _ in range(args.threads - 1):
-        Thread(target=serve, daemon=True).start()
+parser = options(__doc__, HOST)
+parser.add_argument('--threads', action='store_true', help='a thread for each client')
+args = parser.parse_args()
+ADDR = (args.host, args.port)
+set_windows_ctrl_c()
 
-serve()  # the main thread is the last of the N
+family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
+tcpSerSock = socket(family, SOCK_STREAM)
+
+try:
+    # Without this, a server that ended while it had clients could not start again for a
+    # minute: "Address already in use". Windows does not need it; there, with it, a second
+    # server could take the same port.
+    if os.name != 'nt':
+        tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    tcpSerSock.bind(ADDR)
+    tcpSerSock.listen(1024)  # with 5, most of 500 clients at once would wait for seconds
+
+    while True:
+        print('waiting for connection...', flush=True)  # print() may keep a line for later
+        try:
+            tcpCliSock, addr = tcpSerSock.accept()
+        except OSError as why:  # too many open files, say, and a socket counts as one
+            print('...connection failed:', why.strerror, file=sys.stderr)
+            sleep(0.5)  # meanwhile a client may quit, and the log is not filled
+            continue
+        print('...connected from:', addr, flush=True)
+
+        if args.threads:
+            # The thread runs dialog(tcpCliSock, addr) while we wait for the next client.
+            # As a daemon, it does not keep the server from ending.
+            thread = Thread(target=dialog, args=(tcpCliSock, addr), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as why:  # the system allows no more threads
+                print('...connection lost:', addr, why, file=sys.stderr)
+                tcpCliSock.close()
+        else:
+            dialog(tcpCliSock, addr)
+except KeyboardInterrupt:  # Ctrl-C
+    end_line()
+except OSError as why:
+    sys.exit(error_line(args, why))
+finally:
+    tcpSerSock.close()

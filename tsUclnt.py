@@ -1,50 +1,61 @@
 #!/usr/bin/env python3
 """UDP timestamp client (Example 16.4).
 
-It sends each line that you enter to the server and shows what comes back, or
-after two seconds that nothing has. Enter alone quits, and so does Ctrl-C. In a
-pipe it is a filter: lines in, replies out.
+It sends each line that you enter to the server and shows what comes back. If
+nothing comes for two seconds, it says so. Enter alone quits, and so does
+Ctrl-C. Lines can also come from a pipe or a file; then it prints the replies
+alone. In two terminals:
+
+    python3 tsUserv.py
+    python3 tsUclnt.py
 """
 
-from signal import SIG_DFL, SIGINT, signal
+import sys
 from socket import *
-from time import monotonic
 
-from common import HOST, address, entered, errors_reported, options, report
+from common import HOST, end_line, entered, error_line, options, set_windows_ctrl_c, show
 
-signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until entered() has a prompt
-args = options(__doc__, HOST or 'localhost')  # blank is for servers
-status = 0
+args = options(__doc__, HOST or 'localhost').parse_args()
+ADDR = (args.host, args.port)
+set_windows_ctrl_c()
 
-with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
-    udpCliSock = socket(family, SOCK_DGRAM)
+family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
+udpCliSock = socket(family, SOCK_DGRAM)
+udpCliSock.settimeout(2)  # seconds: the network may lose a message or its reply
+lost = False
 
-    for data in entered('> '):  # the `while True` and the input() of the book
+try:
+    while True:
+        data = entered('> ')  # bytes
         if not data:
             break
-        deadline = monotonic() + 2  # seconds
-        came = None
+
         try:
             udpCliSock.sendto(data, ADDR)
-            while came is None or data not in came:  # a reply holds its message
-                if (left := deadline - monotonic()) <= 0:
-                    raise TimeoutError
-                udpCliSock.settimeout(left)
-                reply, addr = udpCliSock.recvfrom(65535)  # it may exceed BUFSIZ
-                came = reply if addr[1] == ADDR[1] else came  # ignore other ports
-        except OSError as why:  # it costs this message alone
-            status = report(  # a timeout has no strerror: a wrong reply came, or none
-                args,
-                why.strerror
-                or (came is not None and f'what came is not the reply: {came[:80]!r}')
-                or 'no reply in 2 seconds',
-            )
-            udpCliSock.close()
-            udpCliSock = socket(family, SOCK_DGRAM)  # at a new port: no late reply gets there
-        else:
-            print(came.rstrip(b'\n').decode(errors='surrogateescape'), flush=True)
+        except OSError as why:  # costs this message alone
+            print(error_line(args, why), file=sys.stderr)
+            lost = True
+            continue
 
+        while True:  # until the reply has come
+            try:
+                reply, addr = udpCliSock.recvfrom(65535)  # no datagram is longer
+            except OSError as why:  # or the two seconds are over
+                print(error_line(args, why), file=sys.stderr)
+                lost = True
+                break
+
+            if addr[1] != args.port:  # not from the server: anybody may send to us
+                continue
+            show(reply)
+            if data in reply:  # if not, it may be a late reply to an earlier message
+                break
+except KeyboardInterrupt:  # Ctrl-C
+    end_line()
+except OSError as why:
+    sys.exit(error_line(args, why))
+finally:
     udpCliSock.close()
 
-raise SystemExit(status)
+if lost:
+    sys.exit(1)  # the status, by which a shell or a test knows of it

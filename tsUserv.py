@@ -1,40 +1,54 @@
 #!/usr/bin/env python3
 """UDP timestamp server (Example 16.3).
 
-It returns each message, a datagram, to its sender as [timestamp]message. Start
-it before any client; Ctrl-C ends it.
+It returns each message, a datagram, to its sender as [timestamp]data. Start it
+before any client; Ctrl-C ends it. In two terminals:
+
+    python3 tsUserv.py
+    python3 tsUclnt.py
 """
 
-from signal import SIG_DFL, SIGINT, signal
+import sys
 from socket import *
 from time import sleep
 
-from common import HOST, address, errors_reported, exit_on_signal, going_on, log, options, stamped
+from common import HOST, end_line, error_line, options, set_windows_ctrl_c, stamped
 
-signal(SIGINT, SIG_DFL)  # Ctrl-C just ends the script, until exit_on_signal() below
-args = options(__doc__, HOST)
+args = options(__doc__, HOST).parse_args()
+ADDR = (args.host, args.port)
+set_windows_ctrl_c()
 
-with errors_reported(args):
-    family, ADDR = address(args.host, args.port)  # AF_INET and (HOST, PORT), as in the book
-    udpSerSock = socket(family, SOCK_DGRAM)
+family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
+udpSerSock = socket(family, SOCK_DGRAM)
+
+try:
     udpSerSock.bind(ADDR)
-    exit_on_signal(udpSerSock.close)  # on Ctrl-C: the last line of the book
 
-while True:
-    with going_on:
-        print('waiting for message...', flush=True)
-    addr = None  # no sender yet
-    try:
-        data, addr = udpSerSock.recvfrom(65535)  # with BUFSIZ, a longer one loses its end
-        if addr[1] < 1024 or addr[1] == args.port:  # a service there would answer back, for ever
-            log(f'...received from and not returned to: {addr}: not from a client')
-        else:
+    while True:
+        print('waiting for message...', flush=True)  # print() may keep a line for later
+        try:
+            # 65535: no datagram is longer. Of one longer than BUFSIZ, the end would be lost.
+            data, addr = udpSerSock.recvfrom(65535)
+        except OSError as why:  # so Windows tells that an earlier client has gone
+            print('...not received:', why.strerror, file=sys.stderr)
+            sleep(0.1)  # an error that stays is not to fill the log
+            continue
+
+        # Ports below 1024 are for services. One that answers our answer, and is answered in
+        # turn, would never stop.
+        if addr[1] < 1024:
+            print('...received from and not returned to:', addr, file=sys.stderr)
+            continue
+
+        try:
             udpSerSock.sendto(stamped(data), addr)
-            print('...received from and returned to:', addr)  # shown with the next line
-    except OSError as why:  # it costs this message, not the server
-        log(
-            f'...received from and not returned to: {addr}: {why.strerror}'
-            if addr
-            else f'...not received: {why.strerror}'
-        )
-        sleep(0 if addr else 0.1)  # a fault that stays is not to fill the log
+        except OSError as why:  # costs this message, not the server
+            print('...received from and not returned to:', addr, why.strerror, file=sys.stderr)
+            continue
+        print('...received from and returned to:', addr)  # comes out with 'waiting' above
+except KeyboardInterrupt:  # Ctrl-C
+    end_line()
+except OSError as why:
+    sys.exit(error_line(args, why))
+finally:
+    udpSerSock.close()

@@ -1,27 +1,24 @@
-"""Measure the timestamp servers beside others that do the same, in one run.
+"""Compare the servers with others that do the same, in one run on one Linux machine.
 
-Each is a process of its own, and rivals are written as their users would write them.
-The servers take short turns, in random order in each round, so that what else the
-machine does meets them alike. A ratio is the median over the rounds of our messages a
-second to the rival's.
+Each server is a process of its own. Those of a row take turns of a fraction of a second,
+so what else the machine does meets them alike. A ratio is the median, over the turns, of
+our rate to the rival's: of replies a second or, where 500 clients come at once, of clients
+a second.
 """
 
 import argparse
 import asyncio
 import os
-import random
 import re
 import socketserver
 import struct
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from itertools import cycle, islice
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from socket import *
 from statistics import median
-from subprocess import Popen
-from tempfile import TemporaryDirectory, TemporaryFile
 from time import ctime, monotonic, perf_counter, sleep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,12 +26,13 @@ HOST = '127.0.0.1'
 BUFSIZ = 1024  # bytes, as in common.py and in the listings
 PATIENCE = 20  # seconds, for what could otherwise take for ever
 
-# With PYTHONUNBUFFERED, the listing would write each word of its log by itself.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
+# What people enter: short lines in several languages, and one that fills BUFSIZ.
+TEXTS = ['hi', 'spanish inquisition', '¿Qué hora es?', 'Который час?', '今何時ですか', 'x' * 997]
+LINES = [f'{text}\n'.encode() for text in TEXTS]
+LONG_LINE = b'x' * (3 * BUFSIZ - 1) + b'\n'
 
-# What people enter: short lines in four languages, and one as long as tsTclnt.py sends.
-TEXTS = 'hi', 'spanish inquisition', '¿Qué hora es?', 'Который час?', '今何時ですか'
-LINES = [f'{text}\n'.encode() for text in (*TEXTS, 'x' * 997)]
+
+# The rivals, as their users would write them.
 
 
 def bare_tcp_echo(port: int) -> None:
@@ -55,7 +53,7 @@ def bare_udp_echo(port: int) -> None:
 
 
 def asyncio_streams(port: int) -> None:
-    async def dialog(reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+    async def dialog(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(BUFSIZ):
             writer.write(f'[{ctime()}]'.encode() + data)
             await writer.drain()
@@ -74,60 +72,76 @@ def threading_tcp_server(port: int) -> None:
             while data := self.request.recv(BUFSIZ):
                 self.request.sendall(f'[{ctime()}]'.encode() + data)
 
-    # With its 5, clients that find no room and try again would be measured.
-    socketserver.ThreadingTCPServer.request_queue_size = 1024
-    socketserver.ThreadingTCPServer((HOST, port), Dialog).serve_forever()
+    class Server(socketserver.ThreadingTCPServer):
+        request_queue_size = 1024  # as ours: else the rate of a full queue would be measured
+
+    Server((HOST, port), Dialog).serve_forever()
 
 
-FUNCTIONS = bare_tcp_echo, bare_udp_echo, asyncio_streams, threading_tcp_server
-RIVALS = {function.__name__: function for function in FUNCTIONS}
+RIVALS = {
+    'bare TCP echo': bare_tcp_echo,
+    'bare UDP echo': bare_udp_echo,
+    'asyncio streams': asyncio_streams,
+    '`ThreadingTCPServer`': threading_tcp_server,
+}
 
 
-def start(stack: ExitStack, kind: int, server: str) -> int:
-    """Run a rival or a script until the stack ends; return its port once it answers."""
+def words_for(server: str, port: int) -> list[str]:
+    """Return the words that run a rival, a listing or a script on a port."""
+    if server in RIVALS:
+        return [__file__, '--serve', server, '--port', str(port)]
+
+    if server.startswith('listing '):
+        text = (ROOT / 'tests/listings' / server.split()[1]).read_text()
+        text = text.replace('21567', str(port))
+        text = re.sub(r'print\((.*)\)', r'print(\1, flush=True)', text)  # a live log, as ours
+        return ['-c', text]
+
+    script, *options = server.split()
+    return [str(ROOT / script), *options, '--port', str(port)]
+
+
+def start(stack: ExitStack, server: str, kind: int) -> int:
+    """Run a server until the stack ends, and return its port when it answers."""
+    with socket(AF_INET, kind) as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+
+    # With PYTHONUNBUFFERED, a log would be written word by word.
+    environment = os.environ | {'PYTHONUNBUFFERED': ''}
+    log = stack.enter_context(tempfile.TemporaryFile())
+    words = [sys.executable, *words_for(server, port)]
+    process = stack.enter_context(
+        subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    )
+    stack.callback(process.kill)
+
     deadline = monotonic() + PATIENCE
-    for _ in range(3):  # somebody else may take the port before the server does
-        with socket(AF_INET, kind) as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
-        words = [*server.split(), '--port', str(port)]
-        if server in RIVALS:
-            words = [__file__, '--serve', *words]
-        elif server.startswith('tests/listings/'):  # the port stands in its text
-            text = (ROOT / server).read_text().replace('21567', str(port))
-            text = re.sub(r'print\((.*)\)', r'print(\1, flush=True)', text)  # live, as ours
-            copy = Path(stack.enter_context(TemporaryDirectory()), 'copy.py')
-            copy.write_text(text)
-            words = [str(copy)]
-        log = stack.enter_context(TemporaryFile())
-        options = {'cwd': ROOT, 'stdout': log, 'stderr': log, 'env': ENVIRONMENT}
-        process = stack.enter_context(Popen([sys.executable, *words], **options))
-        stack.callback(process.kill)
-        while process.poll() is None and monotonic() < deadline:
-            with suppress(ConnectionError), connect(port, kind):
-                return port
+    while process.poll() is None and monotonic() < deadline:
+        try:
+            connect(port, kind).close()
+            return port
+        except OSError:  # not yet
             sleep(0.01)
     sys.exit(f'benchmark.py: {server} does not start')
 
 
 def connect(port: int, kind: int) -> socket:
-    """Return a connected socket, after a first line and its reply.
-
-    Its recv() raises BlockingIOError after PATIENCE. The kernel keeps this time, since
-    settimeout() would add a poll() to each call.
-    """
+    """Return a connected socket, after a first line and its reply."""
     client = socket(AF_INET, kind)
+    # The kernel keeps the time: with settimeout(), Python would ask it before each recv().
     client.setsockopt(SOL_SOCKET, SO_RCVTIMEO, struct.pack('ll', PATIENCE, 0))
     client.connect((HOST, port))
-    if client.getsockname() == client.getpeername():  # before the server starts, by chance
+    if client.getsockname() == client.getpeername():  # by chance, before the server starts
         raise ConnectionError('a client hears itself')
+
     client.send(LINES[0])
     receive(client)
     return client
 
 
 def receive(client: socket) -> None:
-    """Wait for the newline that ends a reply. Raises ConnectionError if none comes."""
+    """Wait for the newline that ends a reply. Raises OSError if none comes."""
     while data := client.recv(4 * BUFSIZ):
         if data.endswith(b'\n'):
             return
@@ -135,22 +149,29 @@ def receive(client: socket) -> None:
 
 
 def talk(port: int, kind: int, clients: int, lines: list[bytes], count: int) -> float:
-    """Let clients, each in lock-step, send count lines in all; return lines/s."""
+    """Let clients take turns to send count lines in all; return replies a second.
+
+    Each has one line under way at a time.
+    """
     with ExitStack() as stack:
         sockets = [stack.enter_context(connect(port, kind)) for _ in range(clients)]
-        begin = perf_counter()
         for client in sockets:
             client.send(lines[0])
-        for client, line in islice(zip(cycle(sockets), cycle(lines)), count - clients):
+
+        begin = perf_counter()
+        for number in range(count):
+            client = sockets[number % clients]
             receive(client)
-            client.send(line)
+            client.send(lines[number % len(lines)])
+        seconds = perf_counter() - begin
+
         for client in sockets:
             receive(client)
-        return count / (perf_counter() - begin)
+    return count / seconds
 
 
-async def at_once(port: int, clients: int, seconds: int) -> tuple[int, float]:
-    """Let clients come at once; return how many had a reply, in how many seconds."""
+def come_at_once(port: int) -> float:
+    """Let 500 clients come at once, for 3 seconds; return served clients a second."""
 
     async def visit() -> None:
         reader, writer = await asyncio.open_connection(HOST, port)
@@ -158,62 +179,82 @@ async def at_once(port: int, clients: int, seconds: int) -> tuple[int, float]:
         await reader.readuntil(b'\n')
         writer.close()
 
+    async def visit_all() -> int:
+        visits = [asyncio.create_task(visit()) for _ in range(500)]
+        done, _ = await asyncio.wait(visits, timeout=3)
+        return len([visit for visit in done if visit.exception() is None])
+
     begin = perf_counter()
-    visits = [asyncio.create_task(visit()) for _ in range(clients)]
-    done, _ = await asyncio.wait(visits, timeout=seconds)
-    return sum(not task.exception() for task in done), perf_counter() - begin
+    served = asyncio.run(visit_all())
+    return served / (perf_counter() - begin)
 
 
-def compare(load: str, rounds: int, servers: dict[str, str], *how) -> Iterator[tuple]:
-    """Put each server in turn under a load for talk(); yield a row for each rival.
-
-    servers has the name of each in the table; the first one is ours.
-    """
-    rates = {server: [] for server in servers}
+def compare(load: str, turns: int, kind: int, measure, ours: str, *rivals: str) -> None:
+    """Print a row for each rival: measure(port) gives a server's rate in a turn."""
+    rates = {server: [] for server in [ours, *rivals]}
     with ExitStack() as stack:
-        ports = {server: start(stack, how[0], server) for server in servers}
-        for _ in range(rounds):
-            for server in random.sample(list(servers), len(servers)):
-                rates[server].append(talk(ports[server], *how))
-    ours, *rivals = servers
+        ports = {server: start(stack, server, kind) for server in rates}
+        for turn in range(turns):
+            servers = list(rates)
+            if turn % 2:  # nobody is always the first
+                servers.reverse()
+            for server in servers:
+                rates[server].append(measure(ports[server]))
+
     for rival in rivals:
-        pairs = zip(rates[ours], rates[rival], strict=True)
-        yield load, servers[rival], f'{median(this / that for this, that in pairs):.2f}'
+        ratios = [this / that for this, that in zip(rates[ours], rates[rival], strict=True)]
+        name = rival.split()[0] if rival.startswith('listing') else rival
+        print(f'| {load} | {name} | {median(ratios):.2f} |', flush=True)
 
 
-def measure(effort: int) -> Iterator[tuple]:
-    """Measure everything; yield the rows of the table: load, rival, ratio."""
+def measure_all(effort: int) -> None:
+    """Print the table."""
+    print('| load | rival | ratio |\n|---|---|---|')
+    tcp, udp = SOCK_STREAM, SOCK_DGRAM
+    tcp_listing, udp_listing = 'listing tsTserv.py', 'listing tsUserv.py'
+
     # Whether client and server share a core outweighs their code: here they all do.
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})  # the servers inherit it
-    listing = 'tests/listings/tsTserv.py'
-    servers = {'tsTserv.py': 'us', 'bare_tcp_echo': 'bare echo', listing: 'listing'}
-    servers['asyncio_streams'] = 'asyncio streams'
-    load = 'TCP, one client, one core'
-    yield from compare(load, 20 * effort, servers, SOCK_STREAM, 1, LINES, 500)
+    compare(
+        'TCP, one client, one core',
+        20 * effort,
+        tcp,
+        lambda port: talk(port, tcp, 1, LINES, 500),
+        'tsTserv.py',
+        'bare TCP echo',
+        tcp_listing,
+        'asyncio streams',
+    )
     os.sched_setaffinity(0, cores)
 
-    servers = {'tsTserv.py': 'us', listing: 'listing'}
-    line = b'x' * (3 * BUFSIZ - 1) + b'\n'
-    load = 'TCP, messages of 3 BUFSIZ'
-    yield from compare(load, effort, servers, SOCK_STREAM, 1, [line], 5)
-
-    for n in 8, 64:
-        servers = {f'tsTserv.py --threads {n}': 'us'}
-        servers['threading_tcp_server'] = '`ThreadingTCPServer`'
-        load = f'TCP, {n} threads, {n} clients'
-        yield from compare(load, 5 * effort, servers, SOCK_STREAM, n, LINES, 5000)
-
-    servers = {'tsUserv.py': 'us', 'tests/listings/tsUserv.py': 'listing, log live'}
-    servers['bare_udp_echo'] = 'bare echo, no log'
-    load = 'UDP, 8 in flight'
-    yield from compare(load, 20 * effort, servers, SOCK_DGRAM, 8, LINES, 1000)
-
-    for server, name in ('tsTserv.py', 'us'), (listing, 'listing'):
-        with ExitStack() as stack:
-            port = start(stack, SOCK_STREAM, server)
-            served, seconds = asyncio.run(at_once(port, clients=500, seconds=3))
-        yield f'TCP, of 500 at once served in {seconds:.2f} s', name, served
+    compare(
+        'TCP, lines of 3 BUFSIZ',
+        effort,
+        tcp,
+        lambda port: talk(port, tcp, 1, [LONG_LINE], 5),
+        'tsTserv.py',
+        tcp_listing,
+    )
+    for clients in 8, 64:
+        compare(
+            f'TCP, {clients} clients, `--threads`',
+            10 * effort,
+            tcp,
+            lambda port, clients=clients: talk(port, tcp, clients, LINES, 2500),
+            'tsTserv.py --threads',
+            '`ThreadingTCPServer`',
+        )
+    compare('TCP, 500 clients at once', 1, tcp, come_at_once, 'tsTserv.py', tcp_listing)
+    compare(
+        'UDP, 8 clients',
+        20 * effort,
+        udp,
+        lambda port: talk(port, udp, 8, LINES, 1000),
+        'tsUserv.py',
+        udp_listing,
+        'bare UDP echo',
+    )
 
 
 def main() -> None:
@@ -222,18 +263,18 @@ def main() -> None:
     parser.add_argument('--serve', choices=RIVALS, help=argparse.SUPPRESS)
     parser.add_argument('--port', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.effort < 1:
-        parser.error('--effort is 1 or more')
+
     if args.serve:
         RIVALS[args.serve](args.port)
+    if args.effort < 1:
+        parser.error('--effort is 1 or more')
     if not hasattr(os, 'sched_setaffinity'):
         sys.exit('benchmark.py: needs Linux: it pins processes to a core')
     if os.sysconf('SC_OPEN_MAX') < 600:
         sys.exit('benchmark.py: needs 600 open files: run "ulimit -n 600" before it')
-    print(f'{os.cpu_count()} cores, Python {sys.version.split()[0]}, our rate to a rival:')
-    print('\n| load | rival | ratio |\n|---|---|---|')
-    for row in measure(args.effort):
-        print('| {} | {} | {} |'.format(*row), flush=True)
+
+    print(f'{os.cpu_count()} cores, Python {sys.version.split()[0]}\n')
+    measure_all(args.effort)
 
 
 if __name__ == '__main__':
@@ -241,7 +282,5 @@ if __name__ == '__main__':
         main()
     except KeyboardInterrupt:
         sys.exit(130)
-    except BlockingIOError:
-        sys.exit(f'benchmark.py: a server has not answered in {PATIENCE} seconds')
     except OSError as why:
         sys.exit(f'benchmark.py: {why}')

@@ -1,5 +1,6 @@
-"""What the tests share: the programs as processes, and waits that all have a bound."""
+"""What the tests share: running programs, the listings beside them, waits that have a bound."""
 
+import os
 import re
 import signal
 import socket
@@ -7,36 +8,44 @@ import struct
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
-import pexpect
 import pytest
 
 ROOT = Path(__file__).parent.parent
 LISTINGS = ROOT / 'tests/listings'
-SERVERS, CLIENTS = ['tsTserv.py', 'tsUserv.py'], ['tsTclnt.py', 'tsUclnt.py']
-PAIRS = list(zip(SERVERS, CLIENTS, strict=True))
-servers = pytest.mark.parametrize('script', SERVERS)
-pairs = pytest.mark.parametrize(('script', 'client'), PAIRS, ids=['TCP', 'UDP'])
-signals = pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
-STAMPED = b'[Sat Jun 17 17:27:21 2006]'  # what a test that plays the server sends
+
+SERVERS = ['tsTserv.py', 'tsUserv.py']
+CLIENTS = ['tsTclnt.py', 'tsUclnt.py']
 WAITS = {'tsTserv.py': 'waiting for connection...', 'tsUserv.py': 'waiting for message...'}
-CAME = {'tsTserv.py': '...connected from: ', 'tsUserv.py': '...received from and returned to: '}
-PATIENCE = 20  # seconds after which a wait has failed; helpers.PATIENCE is 4 for a listing
-socket.setdefaulttimeout(PATIENCE)  # of every socket here
+CAME = {'tsTserv.py': '...connected from:', 'tsUserv.py': '...received from and returned to:'}
+
+STAMP = rb'\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]'
+A_STAMP = b'[Sat Jun 17 17:27:21 2006]'  # for a test that plays the server
+
+PATIENCE = 20  # seconds after which a wait has failed; conftest.py cuts it for a listing
+
+# A test with one of these runs for both servers, both clients, or both pairs.
+servers = pytest.mark.parametrize('script', SERVERS)
+clients = pytest.mark.parametrize('client', CLIENTS)
+pairs = pytest.mark.parametrize(
+    ('script', 'client'),
+    [('tsTserv.py', 'tsTclnt.py'), ('tsUserv.py', 'tsUclnt.py')],
+    ids=['TCP', 'UDP'],
+)
 
 
-def command(script, port, *options, root=ROOT) -> list[str]:
-    """Return the words that run a program; any warning is an error of the test."""
-    if root == LISTINGS:  # the port and the host stand in its text
-        text = (root / script).read_text().replace('PORT = 21567', f'PORT = {port}')
-        if '--host' in options:
-            text = re.sub('HOST = .*', f'HOST = {options[-1]!r}', text)
-        return [sys.executable, '-c', text]
-    words = [sys.executable, '-X', 'dev', '-W', 'error', str(root / script)]
-    return [*words, '--port', str(port), *options]
+def departure(row: str, seen: str):
+    """Hold a test against the script, for which it must pass, and the listing, where it must fail.
+
+    row is the row of the README's table of departures, and seen a pattern of what the
+    test's failure then says. The test runs twice: its fixture `folder` is the folder of
+    the scripts, then that of the listings. A failure of another kind is an error.
+    """
+    failure = pytest.RaisesExc(Exception, check=lambda why: re.search(seen, str(why)) is not None)
+    must_fail = pytest.mark.xfail(strict=True, raises=failure, reason=row)
+    folders = [ROOT, pytest.param(LISTINGS, marks=must_fail)]
+    return pytest.mark.parametrize('folder', folders, ids=['script', 'listing'])
 
 
 def wait_until(condition) -> None:
@@ -47,102 +56,148 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
-def ports():
-    """Yield ports that are free at the moment, until one stays so; fail if none does."""
-    for _ in range(20):
-        with socket.create_server(('127.0.0.1', 0)) as probe:
-            port = probe.getsockname()[1]
-        yield port
-    raise AssertionError('no port stays free')
+def free_port() -> int:
+    """Return a port that is free on TCP at the moment."""
+    with socket.create_server(('127.0.0.1', 0)) as probe:
+        return probe.getsockname()[1]
+
+
+# What stands before a script's name: as a developer runs it, each socket that is left open
+# and any other warning is told.
+PYTHON = [sys.executable, '-X', 'dev', '-W', 'error']
+
+
+def command(folder: Path, script: str, port: int, *options: str, python=PYTHON) -> list[str]:
+    """Return the words that run a program. A listing has its port in its text."""
+    if folder == LISTINGS:
+        text = (folder / script).read_text().replace('21567', str(port))
+        return [sys.executable, '-c', text]
+
+    return [*python, str(folder / script), '--port', str(port), *options]
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """Return the variables of this process and some more. A listing's output is made live."""
+    if folder == LISTINGS:
+        return os.environ | {'PYTHONUNBUFFERED': '1'} | variables
+    return os.environ | variables
 
 
 class Server:
-    """A server as a process, with its outputs in files; ready(server) tells when it serves."""
+    """A server that runs and serves, its output in two files: log and errors."""
 
-    ends = 0, ''  # status and errors that serve() expects
+    def __init__(self, tmp_path, folder, script, *options, python=PYTHON, **popen):
+        self.script = script
+        self.folder = folder
+        self.python = python
+        for _ in range(10):  # somebody else may take the port before the server does
+            self.port = free_port()
+            self.log_file = tmp_path / f'log-{self.port}'
+            self.error_file = tmp_path / f'errors-{self.port}'
+            self.start(*options, **popen)
+            if 'Address already in use' not in self.errors:
+                return
+        raise AssertionError('no port stays free')
 
-    def __init__(self, folder, script, *options, root=ROOT, ready=lambda self: self.log, **popen):
-        self.folder, self.script, self.options, self.root = folder, script, options, root
-        self.ready, self.popen = ready, popen
-        any(map(self.start, ports()))  # up to the first that is not taken
+    def start(self, *options, **popen):
+        """Start it, and wait until it serves or has ended."""
+        words = command(self.folder, self.script, self.port, *options, python=self.python)
+        with open(self.log_file, 'w') as log, open(self.error_file, 'w') as errors:
+            settings = {'stdin': subprocess.DEVNULL, 'stdout': log, 'stderr': errors}
+            settings |= {'env': environment(self.folder)} | popen
+            self.process = subprocess.Popen(words, **settings)
 
-    def start(self, port: int):
-        """Start it until it serves; None where the port is taken or it ends without a word."""
-        self.port = port
-        self.out, self.err = (self.folder / f'{self.script}-{port}.{n}' for n in (1, 2))
-        words = command(self.script, port, *self.options, root=self.root)
-        with open(self.out, 'wb') as out, open(self.err, 'wb') as err:
-            popen = {'stdin': subprocess.DEVNULL, 'stdout': out, 'stderr': err}
-            self.process = subprocess.Popen(words, **popen | self.popen)
+        def serves() -> bool:
+            if 'stdout' in popen:  # the test reads its log
+                return self.answers()
+            return WAITS[self.script] in self.log
+
+        wait_until(lambda: serves() or self.process.poll() is not None)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    @property
+    def errors(self) -> str:
+        return self.error_file.read_text()
+
+    def connect(self, host: str = '127.0.0.1') -> socket.socket:
+        """Return a new socket that is connected to it, on TCP or on UDP."""
+        if self.script == 'tsTserv.py':
+            return socket.create_connection((host, self.port))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.connect((host, self.port))
+        return udp
+
+    def ask(self, data: bytes) -> bytes:
+        """Return its reply to data, which a new client sends; fail if none comes."""
+        with self.connect() as client:
+            client.send(data)
+            try:
+                reply = client.recv(65535)
+            except TimeoutError:
+                reply = b''
+        assert reply, f'no reply; {self.script} says: {self.errors}'
+        return reply
+
+    def answers(self) -> bool:
+        """Return whether a new client has its reply within half a second."""
         try:
-            wait_until(lambda: self.ready(self) or self.process.poll() is not None)
-        except BaseException:
-            self.stop(signal.SIGKILL)
-            raise
-        return None if self.process.poll() and re.search('already in use|^$', self.errors) else self
+            with self.connect() as client:
+                client.settimeout(0.5)
+                client.send(b'still there?')
+                # With its stamp: a client at the server's own port would hear itself.
+                return re.match(STAMP, client.recv(1024)) is not None
+        except OSError:
+            return False
 
-    log = property(lambda self: self.out.read_text(errors='replace'))
-    errors = property(lambda self: self.err.read_text())
+    def wait_for(self, text: str) -> None:
+        """Wait until its log or its errors have text."""
 
-    def wait_for(self, text: str, times: int = 1) -> None:
-        """Wait until its log has text, that often."""
-        wait_until(lambda: self.log.count(text) >= times)
+        def said() -> bool:
+            return text in self.log or text in self.errors
 
-    def stop(self, signum: int = signal.SIGTERM) -> int:
-        """Send it a signal and return the status with which it ends."""
+        wait_until(lambda: said() or self.process.poll() is not None)
+        assert said(), f'it has ended: {self.errors}'
+
+    def stop(self, signum: int) -> int:
+        """Send it a signal, and return the status with which it ends."""
         self.process.send_signal(signum)
         return self.process.wait(PATIENCE)
 
-    def connect(self) -> socket.socket:
-        """Return a new socket that is connected to it, also on UDP."""
-        if self.script == 'tsTserv.py':
-            return socket.create_connection(('127.0.0.1', self.port))
-        udp = udp_socket()
-        udp.connect(('127.0.0.1', self.port))
-        return udp
 
-    def answers(self, patience: float = 0.5) -> bool:
-        """Return whether a new client has its reply within this time, in seconds."""
-        with suppress(OSError), self.connect() as client:
-            client.settimeout(patience)
-            client.send(b'still there?')
-            # A stamp, as a client that has the server's own port would hear itself.
-            return re.fullmatch(STAMP + rb' ?still there\?', client.recv(1024)) is not None
-        return False
-
-
-def run(script, port, data, *options, root=ROOT, **popen) -> subprocess.CompletedProcess:
-    """Run a program on data as its standard input, until it ends by itself."""
-    popen = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'timeout': PATIENCE} | popen
-    return subprocess.run(command(script, port, *options, root=root), input=data, **popen)
-
-
-def replies(result: subprocess.CompletedProcess) -> bytes:
-    """Return what a client wrote, without the timestamps, if it had no trouble."""
-    assert (result.stderr, result.returncode) == (b'', 0)
-    return unstamped(result.stdout)
-
-
-def screen(process: pexpect.spawn) -> str:
-    """Wait for the end of a program on a terminal; return all that it has shown."""
-    process.expect(pexpect.EOF)
-    process.close()
-    return process.logfile_read.getvalue().decode().replace('\r\n', '\n')
-
-
-def udp_socket() -> socket.socket:
-    """Return a UDP socket on 127.0.0.1, at a port that the system chose."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(('127.0.0.1', 0))
-    return udp
+def run(folder, script, port, data: bytes, *options, python=PYTHON, **popen):
+    """Run a program with data as its standard input until it ends: a CompletedProcess."""
+    words = command(folder, script, port, *options, python=python)
+    settings = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'timeout': PATIENCE}
+    settings |= {'env': environment(folder)} | popen
+    return subprocess.run(words, input=data, **settings)
 
 
 def unstamped(data: bytes) -> bytes:
-    """Return data without the timestamps in it, of scripts and of listings."""
+    """Return data without the timestamps in it. Those of the listings end with a space."""
     return re.sub(STAMP + b' ?', b'', data)
 
 
-def close_with_reset(connection: socket.socket) -> None:
+def exchange(connection: socket.socket, data: bytes) -> bytes:
+    """Send data on TCP, and return the reply when all of the data is back."""
+    connection.sendall(data)
+    reply = b''
+    while unstamped(reply) != data:
+        part = connection.recv(65536)
+        assert part, 'the server has closed the connection'
+        reply += part
+    return reply
+
+
+def reset(connection: socket.socket) -> None:
     """Close a TCP connection by a reset: SO_LINGER with 0 seconds, see socket(7)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     connection.close()
+
+
+def interrupt(process: subprocess.Popen) -> int:
+    """Press Ctrl-C for a program, and return the status with which it ends."""
+    process.send_signal(signal.SIGINT)
+    return process.wait(PATIENCE)

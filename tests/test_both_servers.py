@@ -1,128 +1,109 @@
-"""What both servers keep to: replies, the log and whoever reads it, the end."""
+"""What both servers keep to: the reply, the log and whoever reads it, the end."""
 
 import os
-import pty
 import re
 import signal
-import socket
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+import time
 
-import helpers
 import pytest
-from helpers import CAME, STAMP, WAITS, Server, close_with_reset, servers, signals, wait_until
-
-THREADS = {'tsTserv.py': ('--threads', '8'), 'tsUserv.py': ()}
+from helpers import CAME, ROOT, STAMP, WAITS, departure, free_port, run, servers, wait_until
 
 
-def ask(server: Server, data: bytes) -> bytes:
-    """Return the reply to data, sent from a new socket."""
-    with server.connect() as client:
-        client.send(data)
-        return client.recv(65535)
-
-
-@pytest.mark.departure('no space after `]`', r'\] hi')
+@departure('no space after `]`', seen=r'\] hi')
 @servers
-def test_a_message_comes_back_right_behind_the_time(serve, script):
-    assert re.fullmatch(STAMP + b'hi', ask(serve(script), b'hi'))
+def test_reply(serve, script):
+    assert re.fullmatch(STAMP + b'hi', serve(script).ask(b'hi'))
 
 
-@pytest.mark.departure('data stays bytes', 'UnicodeDecodeError')
+@departure('data stays bytes', seen='UnicodeDecodeError')
 @servers
-def test_any_bytes_come_back_untouched(serve, script):
+def test_any_bytes_come_back(serve, script):
     server = serve(script)
-    for data in bytes(range(256)), bytes(range(255, -1, -1)), b'\0', b'\r\n', b'\xff\xfe', b'%s':
-        assert ask(server, data)[26:] == data
 
+    every_byte = bytes(range(256))
 
-def patterns(script: str) -> tuple[str, str]:
-    """Return patterns of the two lines that a server prints: it waits, somebody came."""
-    came = re.escape(CAME[script]) + r"\('127\.0\.0\.1', \d+\)\n"
-    return re.escape(WAITS[script]) + r'\n', came
-
-
-@pytest.mark.departure('`flush=True`', 'timed out', unbuffered='')
-@pytest.mark.parametrize('unbuffered', ['', '1'], ids=['buffered', 'unbuffered'])
-@servers
-def test_in_a_pipe_the_log_is_live_and_each_line_whole(serve, script, unbuffered):
-    waiting, came = patterns(script)
-    writes = [waiting, came, waiting] if script == 'tsTserv.py' else [waiting, came + waiting]
-    environment = os.environ | {'PYTHONUNBUFFERED': unbuffered}
-    log, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
-    with log, output:
-        output.setblocking(True)  # as it has a timeout, it is not
-        serve(script, stdout=output, env=environment, ready=lambda s: s.answers(helpers.PATIENCE))
-        for write in writes:
-            assert re.fullmatch(write, log.recv(65535).decode())
-
-
-@pytest.mark.departure('`going_on`', 'BrokenPipeError')
-@servers
-def test_where_nobody_reads_its_log_any_more_it_goes_on(serve, script):
-    reader, output = os.pipe()
-    os.close(reader)
-    server = serve(script, *THREADS[script], stdout=output, ready=Server.answers)
-    os.close(output)
-    for _ in range(3):
-        with server.connect() as lost:
-            lost.send(b'hi')
-            close_with_reset(lost)
-        wait_until(server.answers)
+    assert server.ask(every_byte)[26:] == every_byte
 
 
 @servers
-def test_with_all_standard_streams_closed_it_goes_on(serve, script):
-    server = serve(script, preexec_fn=lambda: os.closerange(0, 3), ready=Server.answers)
-    wait_until(server.answers)
-    for fd in 0, 1, 2:  # and no socket has taken their place
-        assert os.readlink(f'/proc/{server.process.pid}/fd/{fd}') == os.devnull
+def test_time_of_the_server(serve, script):
+    """The stamp is the server's local time, also after another second has begun."""
+    server = serve(script, env=os.environ | {'TZ': 'EAST-05:30'})
+
+    for _ in range(2):
+        before = int(time.time()) - 1  # the two clocks may differ by a tick
+        stamp = server.ask(b'what time is it?')[1:25].decode()
+        after = int(time.time())
+
+        seconds = range(before, after + 1)
+        assert stamp in [time.asctime(time.gmtime(second + 5.5 * 3600)) for second in seconds]
+        wait_until(lambda end=after: time.time() >= end + 1)
 
 
-def test_what_a_reader_prints_with_print_is_not_lost_at_the_end(serve, edited):
-    call = 'tcpCliSock.recv(BUFSIZ)'
-    server = serve('tsTserv.py', root=edited(call, f'(print("read", end=" ") or {call})'))
-    with server.connect() as client:  # whose end would let the server print a line
+@servers
+def test_log(serve, script):
+    server = serve(script)
+
+    with server.connect() as client:
+        addr = client.getsockname()
         client.send(b'hi')
         client.recv(1024)
-        server.stop()
-    assert 'read ' in server.log
+
+    book = f'{WAITS[script]}\n{CAME[script]} {addr}\n{WAITS[script]}\n'
+    wait_until(lambda: server.log == book)
+    assert server.errors == ''
 
 
-@pytest.mark.departure('`exit_on_signal()`', 'KeyboardInterrupt', signum=signal.SIGINT)
-@signals
+@departure('`flush=True`', seen='waited in vain')
 @servers
-def test_a_signal_ends_it_with_status_0_and_no_other_word(serve, script, signum):
-    server = serve(script)
-    wait_until(server.answers)
-    assert (server.stop(signum), server.errors) == (0, '')
+def test_log_is_live(serve, script):
+    """In a file or a pipe, where Python keeps output back, a line is there at once."""
+    server = serve(script, env=os.environ | {'PYTHONUNBUFFERED': ''})
+
+    server.ask(b'hi')
+
+    server.wait_for(CAME[script])
 
 
+@pytest.mark.parametrize('unbuffered', ['', '1'])
 @servers
-def test_no_false_line_ends_the_log_while_clients_come_and_go(serve, script):
-    waiting, came = patterns(script)
-    both = came if script == 'tsTserv.py' else came + waiting
+def test_reader_of_the_log_goes(serve, script, unbuffered):
+    reader, log = os.pipe()
+    server = serve(script, stdout=log, env=os.environ | {'PYTHONUNBUFFERED': unbuffered})
 
-    def come_and_go(server: Server) -> None:
-        while server.process.poll() is None:
-            with suppress(OSError), server.connect() as client:
-                client.send(b'')  # on UDP, an empty datagram
-
-    for _ in range(5):
-        server = serve(script, *THREADS[script])
-        with ThreadPoolExecutor(4) as pool:
-            pool.map(come_and_go, [server] * 4)
-            server.wait_for(CAME[script], times=100)
-            assert server.stop(signal.SIGINT) == 0
-        assert re.fullmatch(rf'({waiting}|{both})*', f'{server.log}{WAITS[script]}\n')
-
-
-@signals
-@servers
-def test_a_signal_ends_it_also_while_nobody_takes_its_output(serve, script, signum):
-    reader, output = os.pipe() if signum == signal.SIGTERM else pty.openpty()
-    server = serve(script, stdout=output, ready=Server.answers)
-    wait_until(lambda: not all(server.answers() for _ in range(100)))
-    assert server.stop(signum) == 0
-    os.close(output)
     os.close(reader)
+    os.close(log)
+    server.answers()  # and so it has a line to print
+
+    wait_until(lambda: server.process.poll() == 1)
+    assert re.match(f'{script}: .*: Broken pipe\n', server.errors)
+    assert 'BrokenPipeError' not in server.errors
+
+
+@servers
+def test_full_disk(script):
+    with open('/dev/full', 'w') as full:
+        ended = run(ROOT, script, free_port(), b'', stdout=full)
+
+    assert ended.returncode == 1
+    assert re.fullmatch(rf'{script}: .*: No space left on device\n', ended.stderr.decode())
+
+
+@departure('`except KeyboardInterrupt`', seen='Traceback')
+@servers
+def test_ctrl_c(serve, script):
+    server = serve(script)
+
+    status = server.stop(signal.SIGINT)
+
+    assert server.errors == ''
+    assert status == 0
+    assert server.log == f'{WAITS[script]}\n'  # in a file, no newline is added
+
+
+@servers
+def test_sigterm_has_its_default_action(serve, script):
+    server = serve(script)
+
+    assert server.stop(signal.SIGTERM) == -signal.SIGTERM
+    assert server.errors == ''

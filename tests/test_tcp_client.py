@@ -1,56 +1,113 @@
 """What tsTclnt.py keeps to, however its connection is treated."""
 
 import re
+import select
+import signal
 import socket
 
 import pytest
-from helpers import PATIENCE, STAMPED, close_with_reset
-
-CUTS = {  # what arrives for each of two lines, piece by piece
-    'a reply in parts': [[b'hello\n' + STAMPED + b'o', b'ne\n'], [STAMPED + b'two\n']],
-    'byte by byte': [[bytes([byte]) for byte in STAMPED + 'é\n'.encode()]] * 2,
-    'all in one': [[b'welcome\n' + STAMPED + b'one\n'], [STAMPED + b'two\n']],
-    'a message in two': [[STAMPED + b'on', STAMPED + b'e\n'], [STAMPED + b'two\n']],
-}
+from helpers import A_STAMP, PATIENCE, STAMP, departure, interrupt, reset, run
 
 
-@pytest.mark.departure('a newline ends a message', r'\[\]o\\nne', pieces=CUTS['a reply in parts'])
-@pytest.mark.parametrize('pieces', CUTS.values(), ids=CUTS)
-def test_it_shows_each_piece_as_it_comes_and_stays_in_step(start, listener, pieces):
-    client = start('tsTclnt.py', listener.getsockname()[1], b'one\ntwo\n\n')
+@departure('a newline ends a message', seen='came too early')
+def test_reply_in_parts(start, listener):
+    """TCP may cut a reply anywhere, also in a character. The client stays in step."""
+    client = start('tsTclnt.py', listener.getsockname()[1], 'zwölf\ndrei\n\n'.encode())
     connection, _ = listener.accept()
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sent = shown = b''
+
     with connection:
-        for line, reply in zip([b'one', b'two'], pieces, strict=True):
-            assert connection.recv(1024).rstrip(b'\n') == line
-            for piece in reply:
-                connection.sendall(piece)
-                sent += piece
-                while len(shown) < len(sent) and (byte := client.stdout.read(1)):
-                    shown += byte
-    rest, errors = client.communicate(timeout=PATIENCE)
-    shown = (shown + rest).replace(b'> ', b'')
-    assert shown.replace(STAMPED, b'[]') == sent.replace(STAMPED, b'[]')
+        assert connection.recv(1024).strip() == 'zwölf'.encode()
+        reply = A_STAMP + 'zwölf\n'.encode()
+        connection.sendall(reply[:-5])  # up to the first byte of ö
+        early, _, _ = select.select([connection], [], [], 0.5)
+        assert not early, 'the next line came too early'
+        connection.sendall(reply[-5:])
+
+        assert connection.recv(1024) == b'drei\n'
+        connection.sendall(A_STAMP + b'drei\n')
+
+        shown, errors = client.communicate(timeout=PATIENCE)
+    assert shown == reply + A_STAMP + b'drei\n'
     assert (errors, client.returncode) == (b'', 0)
 
 
-@pytest.mark.parametrize('close', [socket.socket.close, close_with_reset])
-@pytest.mark.parametrize('part', [None, b'', STAMPED + b'tw'], ids=['idle', 'asked', 'answering'])
-def test_a_connection_that_ends_is_an_error_of_one_line(start, listener, close, part):
-    client = start('tsTclnt.py', listener.getsockname()[1], b'one\n')
+def test_reply_with_several_stamps(start, listener):
+    """A line of more than BUFSIZ bytes is several messages, and so several stamps."""
+    client = start('tsTclnt.py', listener.getsockname()[1], b'hello\n\n')
     connection, _ = listener.accept()
-    assert connection.recv(1024) == b'one\n'
-    connection.sendall(STAMPED + b'one\n')
-    assert client.stdout.readline() == STAMPED + b'one\n'
-    if part is not None:
-        client.stdin.write(b'two\n')
-        assert connection.recv(1024) == b'two\n'
-        connection.sendall(part)
-    close(connection)
-    output, errors = client.communicate(b'two\n' if part is None else b'', PATIENCE)
-    if part is None or close is not close_with_reset:  # which takes back what is on its way
-        assert output == (part or b'')
-    reasons = 'the server has closed the connection|Connection reset by peer|Broken pipe'
-    assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({reasons})\n', errors.decode())
+
+    with connection:
+        connection.recv(1024)
+        connection.sendall(A_STAMP + b'hel' + A_STAMP + b'lo\n')
+
+        shown, errors = client.communicate(timeout=PATIENCE)
+        assert (shown, errors) == (A_STAMP + b'hel' + A_STAMP + b'lo\n', b'')
+
+
+@departure('at most 64 KiB a line', seen='timed out')
+def test_line_that_is_too_long(tcp_server, folder):
+    """With megabytes, client and server would wait for each other."""
+    port = tcp_server.port
+
+    too_long = run(folder, 'tsTclnt.py', port, b'one\n' + b'x' * 10_000_000)
+    longest = run(folder, 'tsTclnt.py', port, b'x' * 65536)
+
+    assert longest.stdout.count(b'x') == 65536
+    assert re.fullmatch(STAMP + b'one\n', too_long.stdout)
+    assert too_long.stderr == b'tsTclnt.py: a line of more than 64 KiB\n'
+    assert too_long.returncode == 1
+
+
+REASONS = 'the server has closed the connection|Connection reset by peer|Broken pipe'
+
+
+@departure('the end of the server is an error', seen="^assert '' ==")
+def test_server_that_ends(start, listener):
+    client = start('tsTclnt.py', listener.getsockname()[1], b'two\n')
+    connection, _ = listener.accept()
+    connection.recv(1024)
+
+    connection.close()
+
+    assert client.communicate(timeout=PATIENCE)[1].decode() == (
+        f'tsTclnt.py: localhost port {listener.getsockname()[1]}: '
+        'the server has closed the connection\n'
+    )
     assert client.returncode == 1
+
+
+@pytest.mark.parametrize('close', [socket.socket.close, reset])
+def test_server_that_ends_in_mid_reply(start, listener, close):
+    client = start('tsTclnt.py', listener.getsockname()[1], b'two\n')
+    connection, _ = listener.accept()
+    connection.recv(1024)
+    connection.sendall(A_STAMP + b'tw')
+
+    close(connection)
+
+    errors = client.communicate(timeout=PATIENCE)[1].decode()
+    assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({REASONS})\n', errors)
+    assert client.returncode == 1
+
+
+def test_server_that_ends_between_lines(serve, start):
+    server = serve('tsTserv.py')
+    client = start('tsTclnt.py', server.port, b'one\n')
+    assert re.fullmatch(STAMP + b'one\n', client.stdout.readline())
+
+    server.stop(signal.SIGINT)
+
+    errors = client.communicate(b'two\n', PATIENCE)[1].decode()
+    assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({REASONS})\n', errors)
+    assert client.returncode == 1
+
+
+def test_ctrl_c_while_it_waits(start, listener):
+    client = start('tsTclnt.py', listener.getsockname()[1], b'anybody there?\n')
+    connection, _ = listener.accept()
+
+    with connection:
+        connection.recv(1024)
+        assert interrupt(client) == 0
+        assert connection.recv(1024) == b''
+    assert (client.stdout.read(), client.stderr.read()) == (b'', b'')

@@ -2,109 +2,149 @@
 
 import re
 import select
-import time
-from contextlib import suppress
-from subprocess import TimeoutExpired
+import socket
 
+import helpers
 import pytest
-from helpers import PATIENCE, STAMPED, run, udp_socket
+from helpers import A_STAMP, PATIENCE, ROOT, departure, interrupt, run, unstamped
 
-LATE = b'[Sat Jun 17 17:27:20 2006]'
-WHERE = r'tsUclnt\.py: localhost port \d+: '
-NO_REPLY = f'{WHERE}no reply in 2 seconds\n'
+NO_REPLY = r'tsUclnt\.py: localhost port \d+: timed out\n'
 
 
-def enter(data: bytes, start, udp_peer):
+@pytest.fixture
+def ask(start, udp_peer):
     """Start the client, which asks udp_peer, and enter some lines."""
-    return start('tsUclnt.py', udp_peer.getsockname()[1], data)
+    return lambda data: start('tsUclnt.py', udp_peer.getsockname()[1], data)
 
 
-def assert_shown(client, *lines: bytes, errors: str = '') -> None:
-    """Check what the client has shown and reported (a pattern) when its input ends."""
-    shown, reported = client.communicate(timeout=PATIENCE)
-    assert shown == b''.join(line + b'\n' for line in lines)
-    assert re.fullmatch(errors, reported.decode())
-    assert client.returncode == (1 if errors else 0)
+@departure('two seconds for a reply', seen='timed out')
+@pytest.mark.parametrize('end', [b'\n', b''], ids=['Enter', 'end of input'])
+def test_lost_reply(ask, udp_peer, end):
+    """It costs two seconds and one line, the next line is sent, and the status is 1."""
+    client = ask(b'one\ntwo\n')
+    assert udp_peer.recvfrom(1024)[0] == b'one'
 
-
-def test_it_waits_two_seconds_for_a_reply_reports_a_lost_one_and_goes_on(start, udp_peer):
-    client = enter(b'one\ntwo\nthree\nfour\n', start, udp_peer)
-    for line in b'one', b'two', b'three', b'four':
-        data, addr = udp_peer.recvfrom(65535)
-        assert data == line
-        if data in (b'one', b'four'):
-            time.sleep(1.1)  # as a slow server would
-            udp_peer.sendto(STAMPED + data, addr)
-    assert_shown(client, STAMPED + b'one', STAMPED + b'four', errors=NO_REPLY * 2)
-
-
-@pytest.mark.parametrize('form', [b'[] %s', b"[] b'%s'", b'[]%s\n', b'%s []', b'%s'])
-def test_a_reply_of_any_form_and_also_a_doubled_one_is_shown_once(start, udp_peer, form):
-    form = form.replace(b'[]', STAMPED)
-    lines = b'one', b'x' * 997  # the longest
-    client = enter(b'\n'.join(lines) + b'\n', start, udp_peer)
-    for _ in lines:
-        data, addr = udp_peer.recvfrom(65535)
-        for _ in range(2):  # the network may double it
-            udp_peer.sendto(form % data, addr)
-    assert_shown(client, *((form % line).rstrip(b'\n') for line in lines))
-
-
-@pytest.mark.parametrize('other', [b'boo', b'boo' * 2000, b''], ids=['short', 'long', 'empty'])
-def test_what_the_server_sends_beside_a_reply_is_reported_in_short(start, udp_peer, other):
-    client = enter(b'one\ntwo\n', start, udp_peer)
-    data, addr = udp_peer.recvfrom(65535)
-    udp_peer.sendto(other, addr)
-    with udp_socket() as stranger:
-        stranger.sendto(b'bah', addr)
-    data, addr = udp_peer.recvfrom(65535)
-    udp_peer.sendto(STAMPED + data, addr)
-    reported = rf"{WHERE}what came is not the reply: b'(boo){{0,26}}(bo)?'\n"
-    assert_shown(client, STAMPED + b'two', errors=reported)
-
-
-@pytest.mark.departure('two seconds for a reply, then a new socket', 'timed out')
-def test_it_does_not_wait_for_ever_nor_show_a_late_reply(start, udp_peer):
-    client = enter(b'one\none\n\n', start, udp_peer)
-    first, first_addr = udp_peer.recvfrom(1024)
-    udp_peer.settimeout(4)  # two seconds, and two more for a busy machine
-    second, second_addr = udp_peer.recvfrom(1024)
-    udp_peer.sendto(LATE + first, first_addr)
-    udp_peer.sendto(STAMPED + second, second_addr)
-    assert_shown(client, STAMPED + b'one', errors=NO_REPLY)
-
-
-@pytest.mark.departure('no reply from another port', 'not one', strange=b'not one')
-@pytest.mark.parametrize('strange', [b'', b'not one', LATE + b'one', b'one' * 2000])
-def test_a_stranger_is_neither_shown_nor_asked_next(start, udp_peer, strange):
-    client = enter(b'one\n', start, udp_peer)
     data, addr = udp_peer.recvfrom(1024)
-    with udp_socket() as stranger:
-        stranger.sendto(strange, addr)
-        udp_peer.sendto(STAMPED + data, addr)
-        assert client.stdout.readline().removeprefix(b'> ') == STAMPED + b'one\n'
+    udp_peer.sendto(A_STAMP + data, addr)
+
+    shown, errors = client.communicate(end, PATIENCE)
+    assert shown == A_STAMP + b'two\n'
+    assert re.fullmatch(NO_REPLY, errors.decode())
+    assert client.returncode == 1
+
+
+def test_ctrl_c_after_a_lost_reply(ask, udp_peer):
+    client = ask(b'one\ntwo\n')
+    udp_peer.recvfrom(1024)
+    udp_peer.recvfrom(1024)  # now it waits for the second reply
+
+    assert interrupt(client) == 1
+    assert re.fullmatch(NO_REPLY, client.stderr.read().decode())
+
+
+def test_ctrl_c_while_it_waits(ask, udp_peer):
+    client = ask(b'anybody there?\n')
+    udp_peer.recvfrom(1024)
+
+    assert interrupt(client) == 0
+    assert (client.stdout.read(), client.stderr.read()) == (b'', b'')
+
+
+@departure('a reply holds its message', seen='one')
+def test_late_and_doubled_replies(ask, udp_peer):
+    """They are shown as they come, and stand for no other."""
+    client = ask(b'one\ntwo\n\n')
+    _, addr = udp_peer.recvfrom(1024)
+    udp_peer.sendto(A_STAMP + b'one', addr)
+    udp_peer.sendto(A_STAMP + b'one', addr)
+
+    assert udp_peer.recvfrom(1024)[0] == b'two'
+    udp_peer.sendto(A_STAMP + b'two', addr)
+
+    shown, errors = client.communicate(timeout=helpers.PATIENCE)
+    assert shown == 2 * (A_STAMP + b'one\n') + A_STAMP + b'two\n'
+    assert (errors, client.returncode) == (b'', 0)
+
+
+FORMS = [b'[] %s', b"[] b'%s'", b'[]%s\n', b'%s', b'%s%s']
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_reply_of_another_form(ask, udp_peer, form):
+    """A reader's own server may answer otherwise."""
+    client = ask(b'one\n\n')
+    data, addr = udp_peer.recvfrom(1024)
+    reply = form.replace(b'%s', data)
+
+    udp_peer.sendto(reply, addr)
+
+    assert client.communicate(timeout=PATIENCE) == (reply.removesuffix(b'\n') + b'\n', b'')
+    assert client.returncode == 0
+
+
+def test_answer_that_is_no_reply(ask, udp_peer):
+    """It is shown, and so are others, until two seconds pass without any."""
+    client = ask(b'one\n\n')
+    _, addr = udp_peer.recvfrom(1024)
+
+    for answer in [b'welcome', b'', b'bad request']:
+        udp_peer.sendto(answer, addr)
+
+    shown, errors = client.communicate(timeout=PATIENCE)
+    assert shown == b'welcome\n\nbad request\n'
+    assert re.fullmatch(NO_REPLY, errors.decode())
+    assert client.returncode == 1
+
+
+@departure('nothing from another port', seen='not for you')
+def test_stranger(ask, udp_peer):
+    """A datagram from elsewhere is not shown, and nothing is sent there."""
+    client = ask(b'one\n')
+    data, addr = udp_peer.recvfrom(1024)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(('127.0.0.1', 0))
+        stranger.sendto(b'not for you: one', addr)
+        udp_peer.sendto(A_STAMP + data, addr)
+        assert client.stdout.readline().removeprefix(b'> ') == A_STAMP + b'one\n'
+
         client.stdin.write(b'two\n')
         asked, _, _ = select.select([udp_peer, stranger], [], [], PATIENCE)
-    assert asked == [udp_peer], 'the stranger is asked'
+        assert asked == [udp_peer]
 
 
-def test_strangers_cannot_keep_it_waiting(start, udp_peer):
-    client = enter(b'one\n\n', start, udp_peer)
-    _, addr = udp_peer.recvfrom(65535)
-    with udp_socket() as stranger:
-        stranger.sendto(LATE + b'one', addr)
-        time.sleep(1.5)  # a wait that began anew with the next one would be too long
-        stranger.sendto(LATE + b'one', addr)
-    with suppress(TimeoutExpired):
-        client.wait(1.5)
-    udp_peer.sendto(STAMPED + b'one', addr)
-    assert_shown(client, errors=NO_REPLY)
+FAILS_ONCE = """
+    import errno, socket
+
+    real, calls = socket.socket.{call}, []
+
+    def {call}(self, *args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise OSError(errno.ECONNRESET, 'Forced to fail')
+        return real(self, *args)
+
+    socket.socket.{call} = {call}
+"""
 
 
 @pytest.mark.parametrize('call', ['sendto', 'recvfrom'])
-def test_a_call_that_fails_costs_one_line(udp, failing, call):
-    environment = failing(call, 'ENETUNREACH', times=1)
-    result = run('tsUclnt.py', udp.port, b'one\ntwo\n', env=environment)
-    assert result.stdout.endswith(b']two\n') and b'one' not in result.stdout
-    reported = b'tsUclnt.py: localhost port %d: Forced to fail\n' % udp.port
-    assert (result.stderr, result.returncode) == (reported, 1)
+def test_call_that_fails(udp_server, before_script, call):
+    """It costs one line: so Windows says that there is no server."""
+    failing = before_script(FAILS_ONCE.format(call=call))
+
+    ended = run(ROOT, 'tsUclnt.py', udp_server.port, b'one\ntwo\n', env=failing)
+
+    assert unstamped(ended.stdout).endswith(b'two\n')
+    assert ended.stderr == b'tsUclnt.py: localhost port %d: Forced to fail\n' % udp_server.port
+    assert ended.returncode == 1
+
+
+def test_line_that_is_too_long(udp_server):
+    lines = b'x' * 65508 + b'\ntwo\n'
+
+    ended = run(ROOT, 'tsUclnt.py', udp_server.port, lines)
+
+    assert unstamped(ended.stdout) == b'two\n'
+    assert ended.stderr == b'tsUclnt.py: localhost port %d: Message too long\n' % udp_server.port
+    assert ended.returncode == 1

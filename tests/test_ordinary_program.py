@@ -1,0 +1,225 @@
+"""Each script is an ordinary program: what a reader knows of Python holds in it."""
+
+import os
+import pstats
+import signal
+import subprocess
+import sys
+
+import helpers
+from helpers import ROOT, free_port, pairs, run, servers, unstamped
+
+RUN = """
+import runpy, sys
+
+sys.argv = sys.argv[1:]
+
+
+def run_script():
+    runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def larger_program(code: str) -> list[str]:
+    """Return the words for a larger program: code, which calls run_script()."""
+    return [sys.executable, '-c', RUN + code]
+
+
+@servers
+def test_ctrl_c_runs_finally_and_atexit(serve, tmp_path, script):
+    """A file that was left open has what was written to it, too."""
+    file = tmp_path / 'file'
+    server = serve(
+        script,
+        cwd=ROOT,
+        env=os.environ | {'FILE': str(file)},
+        python=larger_program("""
+import atexit, os
+
+atexit.register(print, 'atexit')
+file = open(os.environ['FILE'], 'w')
+file.write('written')
+try:
+    run_script()
+finally:
+    print('finally')
+"""),
+    )
+
+    assert server.stop(signal.SIGINT) == 0
+
+    assert server.log.endswith('...\nfinally\natexit\n')
+    assert file.read_text() == 'written'
+
+
+@servers
+def test_ctrl_c_under_a_profiler(serve, tmp_path, script):
+    file = tmp_path / 'profile'
+    server = serve(script, python=[sys.executable, '-m', 'cProfile', '-o', str(file)])
+    server.ask(b'hi')
+
+    assert server.stop(signal.SIGINT) == 0
+
+    functions = [name for _, _, name in pstats.Stats(str(file)).stats]
+    assert 'timestamp' in functions
+
+
+@servers
+def test_ctrl_c_under_python_i(serve, script):
+    """The reader can then look at what the script has left."""
+    server = serve(script, python=[sys.executable, '-i'], stdin=subprocess.PIPE)
+
+    server.process.send_signal(signal.SIGINT)
+    server.process.communicate(b"print('the address was', ADDR)\n", helpers.PATIENCE)
+
+    assert f"the address was ('', {server.port})\n" in server.log
+
+
+@servers
+def test_child_of_a_server(serve, edited, script):
+    """A process that a reader's server starts ends by Ctrl-C as any other."""
+    bind = 'SerSock.bind(ADDR)'
+    child = "import subprocess; print(subprocess.call(['sh', '-c', 'kill -INT $$; kill $$']))"
+
+    server = serve(script, folder=edited(bind, f'{bind}; {child}'))
+
+    assert server.log.startswith(f'{-signal.SIGINT:d}\n')
+
+
+@servers
+def test_sigint_that_is_ignored(serve, script):
+    """So a shell script starts `server &`, which Ctrl-C at something else is not to end."""
+    server = serve(script, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+
+    server.process.send_signal(signal.SIGINT)
+
+    assert unstamped(server.ask(b'still there?')) == b'still there?'
+
+
+@servers
+def test_server_in_a_thread(serve, script):
+    server = serve(
+        script,
+        cwd=ROOT,
+        python=larger_program("""
+import threading
+
+thread = threading.Thread(target=run_script)
+thread.start()
+thread.join()
+"""),
+    )
+
+    assert unstamped(server.ask(b'hi')) == b'hi'
+
+
+NOTHING_CHANGES = """
+import os, signal, socket, sys, threading
+
+def state():
+    streams = [sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__]
+    settings = [(stream, stream.encoding, stream.errors) for stream in streams]
+    handlers = [signal.getsignal(signum) for signum in signal.valid_signals()]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    descriptors = os.listdir('/proc/self/fd')
+    return settings, handlers, mask, descriptors, threading.enumerate(), socket.getdefaulttimeout()
+
+before = state()
+import common
+assert state() == before
+"""
+
+
+def test_import_of_common():
+    """It changes nothing around it: no stream, no descriptor, no handler, no thread."""
+    subprocess.run([sys.executable, '-c', NOTHING_CHANGES], cwd=ROOT, check=True, timeout=20)
+
+
+GOES_ON = """
+import signal, socket
+
+before = sys.stdin, sys.stdout, sys.stderr, signal.getsignal(signal.SIGINT)
+for _ in range(2):
+    try:
+        run_script()
+    except SystemExit as end:
+        print('status', end.code)
+assert before == (sys.stdin, sys.stdout, sys.stderr, signal.getsignal(signal.SIGINT))
+print('goes on', socket.getdefaulttimeout())
+"""
+
+
+def test_no_server_in_a_notebook():
+    """A larger program sees SystemExit, and goes on."""
+    port = free_port()
+
+    ended = run(ROOT, 'tsTclnt.py', port, b'', cwd=ROOT, python=larger_program(GOES_ON))
+
+    line = f'status tsTclnt.py: localhost port {port}: Connection refused\n'
+    assert ended.stdout.decode() == f'{line}{line}goes on None\n'
+    assert ended.stderr == b''
+
+
+@pairs
+def test_success_in_a_notebook(serve, script, client):
+    """There is no SystemExit then: it would end what runs the script."""
+    port = serve(script).port
+
+    ended = run(ROOT, client, port, b'a\n\nb\n', cwd=ROOT, python=larger_program(GOES_ON))
+
+    assert unstamped(ended.stdout) == b'a\nb\ngoes on None\n'
+    assert ended.stderr == b''
+
+
+WINDOW = """
+import io, os
+
+class Window(io.StringIO):  # a terminal to whoever asks, but without a descriptor
+    def isatty(self):
+        return True
+
+class Log:
+    def write(self, text):
+        os.write(1, text.encode())
+    def flush(self):
+        pass
+    def isatty(self):
+        return True
+
+sys.stdin = sys.__stdin__ = Window('hi\\né\\n\\n')
+sys.stdout = sys.__stdout__ = Log()
+run_script()
+"""
+
+
+@pairs
+def test_window_of_thonny(serve, script, client):
+    """The streams are then the window's own, which have little of what a file has."""
+    server = serve(script, cwd=ROOT, python=larger_program(WINDOW))
+
+    ended = run(ROOT, client, server.port, b'', cwd=ROOT, python=larger_program(WINDOW))
+
+    assert unstamped(ended.stdout).decode() == '> hi\n> é\n> '
+    assert ended.stderr == b''
+    server.wait_for(helpers.CAME[script])
+
+
+@pairs
+def test_no_standard_input(serve, script, client):
+    """As under pythonw, Windows' Python without a console."""
+    python = larger_program('sys.stdin = None\nrun_script()')
+
+    ended = run(ROOT, client, serve(script).port, b'', cwd=ROOT, python=python)
+
+    assert (ended.stdout, ended.stderr, ended.returncode) == (b'', b'', 0)
+
+
+@pairs
+def test_input_that_was_read_already(serve, script, client):
+    """A larger program may read a line before the script has the rest."""
+    python = larger_program('print("first:", input())\nrun_script()')
+
+    ended = run(ROOT, client, serve(script).port, b'a\nb\n', cwd=ROOT, python=python)
+
+    assert unstamped(ended.stdout) == b'first: a\nb\n'
+    assert ended.stderr == b''
