@@ -12,7 +12,7 @@ HOST = ''  # blank: any address of this computer to a server, localhost to a cli
 PORT = 21567  # the same for a server and its clients
 BUFSIZ = 1024  # bytes
 
-latest = (0, b'')  # a second, as time() counts them, and its timestamp
+latest = (0, b'')  # when the latest timestamp was made, in seconds, and the timestamp
 
 
 def timestamp():
@@ -23,8 +23,8 @@ def timestamp():
     global latest
 
     now = int(time())
-    second, stamp = latest
-    if second != now:
+    made, stamp = latest
+    if made != now:
         stamp = f'[{ctime(now)}]'.encode()
         latest = (now, stamp)  # both at once: another thread never sees one without the other
     return stamp
@@ -52,7 +52,7 @@ def options(doc, host):
     parser.add_argument(
         '--host', type=host_name, default=host, help=f'name or address (default: {default_host})'
     )
-    # The default is text, as argparse checks an edited PORT then as it checks an option.
+    # As text, also an edited PORT is checked by port_number().
     parser.add_argument(
         '--port', type=port_number, default=str(PORT), help=f'1 to 65535 (default: {PORT})'
     )
@@ -62,8 +62,8 @@ def options(doc, host):
 def host_name(text):
     """Return text, the name or address of a host.
 
-    Raises UnicodeError, which argparse reports in one line, if no host can have that name.
-    So the socket calls encode a name (RFC 3490: 'idna'), but they raise a TypeError.
+    Raises UnicodeError, which argparse reports in one line, if no host can have that name,
+    as a..b. The socket calls encode a name in the same way (RFC 3490), but raise TypeError.
     """
     text.encode('idna')
     return text
@@ -90,13 +90,13 @@ def error_line(args, why):
     host = args.host or 'any address'
     where = why.filename or f'{host} port {args.port}'
     try:
-        print(end='', flush=True)  # writes what print() may have kept until now
+        print(end='', flush=True)  # fails if print() has kept what cannot be written
     except OSError:
         where = 'standard output'
         sys.stdout = None
 
     script = os.path.basename(sys.argv[0])
-    reason = why.strerror or why  # a time-out has no strerror
+    reason = why.strerror or why  # a time-out, or an error of our own, has no strerror
     return f'{script}: {where}: {reason}'
 
 
@@ -104,9 +104,10 @@ def set_windows_ctrl_c():
     """On Windows, let Ctrl-C (the signal SIGINT) end the process at once.
 
     There KeyboardInterrupt would come only after accept(), recv() or recvfrom() (CPython
-    issue 85609). The price: no except, finally or atexit runs, and a larger program that
-    runs the script has this setting, too. Only a main thread may set it: signal(7).
+    issue 85609). The price: no except or finally runs, and a larger program that runs the
+    script has this setting, too. Python allows it in the main thread alone.
     """
+    # 'nt' is Windows.
     if os.name == 'nt' and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # its default: the process ends
 
@@ -118,12 +119,12 @@ def end_line():
 
 
 def use_utf8(stream):
-    """Let standard input or output be UTF-8 with \\n at the end of lines, on Windows too.
+    """Let standard input or output be UTF-8, where \\n alone ends a line, on Windows too.
 
-    A byte that is no UTF-8 becomes a stand-in character, and that the same byte again:
-    'surrogateescape' (PEP 383). The windows of IDLE and Thonny can't be set; nor can a
-    stream of which something was read, which was set before the first line or keeps what
-    a larger program has set.
+    A byte that is no UTF-8 is read as a stand-in character, which is written as the same
+    byte again: 'surrogateescape' (PEP 383). The windows of IDLE and Thonny cannot be set.
+    Nor can an input of which a line was read: it was set before, or a larger program has
+    read it and keeps its own settings.
     """
     if not hasattr(stream, 'reconfigure'):
         return
@@ -171,5 +172,5 @@ def show(reply):
     try:
         print(text, flush=True)
     except OSError as why:
-        why.filename = 'standard output'
+        why.filename = 'standard output'  # or error_line() might blame the server
         raise

@@ -28,8 +28,8 @@ try:
         data = entered('> ')  # bytes
         if not data:
             break
-        # The server replies while we still send. With megabytes, each side would wait for
-        # the other to read.
+        # The server replies while we still send. With megabytes, each side would wait until
+        # the other reads; 64 KiB, that is 65536 bytes, are far less.
         if len(data) > 65536:
             sys.exit('tsTclnt.py: a line of more than 64 KiB')
         tcpCliSock.sendall(data + b'\n')  # the newline ends the message, and so its reply

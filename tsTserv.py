@@ -21,10 +21,11 @@ from common import BUFSIZ, HOST, end_line, error_line, options, set_windows_ctrl
 def dialog(tcpCliSock, addr):
     """Return with a timestamp whatever one client sends, until it quits or is lost."""
     try:
-        # Without this, a client whose computer was switched off would be awaited for ever.
+        # The system asks a silent client now and then whether it is still there. Without
+        # this, one whose computer was switched off would be awaited for ever.
         tcpCliSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-        # Without this, TCP would hold back the end of a long reply until the client's
-        # system has confirmed its beginning.
+        # Without this, TCP would hold back the end of the reply to a long line until the
+        # client's system has confirmed its beginning.
         tcpCliSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
         while True:
@@ -33,6 +34,7 @@ def dialog(tcpCliSock, addr):
                 break
             tcpCliSock.sendall(stamped(data))  # send() may send only a part
     except OSError as why:  # a lost client ends its own dialog, not the server
+        # Standard error has all that is not the book's: standard output is its log.
         print('...connection lost:', addr, why.strerror, file=sys.stderr)
     finally:
         tcpCliSock.close()
@@ -54,15 +56,15 @@ try:
     if os.name != 'nt':
         tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     tcpSerSock.bind(ADDR)
-    tcpSerSock.listen(1024)  # with 5, most of 500 clients at once would wait for seconds
+    tcpSerSock.listen(1024)  # so many may wait; with 5, others try again after 1, 3, 7... s
 
     while True:
-        print('waiting for connection...', flush=True)  # print() may keep a line for later
+        print('waiting for connection...', flush=True)  # a file or pipe would have it late
         try:
             tcpCliSock, addr = tcpSerSock.accept()
-        except OSError as why:  # too many open files, say, and a socket counts as one
+        except OSError as why:  # too many open files, say: each socket is one
             print('...connection failed:', why.strerror, file=sys.stderr)
-            sleep(0.5)  # meanwhile a client may quit, and the log is not filled
+            sleep(0.5)  # meanwhile a client may quit, and errors do not flood the screen
             continue
         print('...connected from:', addr, flush=True)
 
@@ -73,7 +75,7 @@ try:
             try:
                 thread.start()
             except RuntimeError as why:  # the system allows no more threads
-                print('...connection lost:', addr, why, file=sys.stderr)
+                print('...no thread for:', addr, why, file=sys.stderr)
                 tcpCliSock.close()
         else:
             dialog(tcpCliSock, addr)

@@ -40,15 +40,15 @@ try:
         while True:  # until the reply has come
             try:
                 reply, addr = udpCliSock.recvfrom(65535)  # no datagram is longer
-            except OSError as why:  # or the two seconds are over
+            except OSError as why:  # also if the two seconds are over
                 print(error_line(args, why), file=sys.stderr)
                 lost = True
                 break
 
-            if addr[1] != args.port:  # not from the server: anybody may send to us
+            if addr[1] != args.port:  # another port than the server's: somebody else
                 continue
             show(reply)
-            if data in reply:  # if not, it may be a late reply to an earlier message
+            if data in reply:  # or else it was a late reply, say, to an earlier message
                 break
 except KeyboardInterrupt:  # Ctrl-C
     end_line()

@@ -25,17 +25,17 @@ try:
     udpSerSock.bind(ADDR)
 
     while True:
-        print('waiting for message...', flush=True)  # print() may keep a line for later
+        print('waiting for message...', flush=True)  # a file or pipe would have it late
         try:
-            # 65535: no datagram is longer. Of one longer than BUFSIZ, the end would be lost.
+            # No datagram is longer. With BUFSIZ, the end of a longer message would be lost.
             data, addr = udpSerSock.recvfrom(65535)
-        except OSError as why:  # so Windows tells that an earlier client has gone
+        except OSError as why:  # Windows tells so that an earlier client has gone
             print('...not received:', why.strerror, file=sys.stderr)
-            sleep(0.1)  # an error that stays is not to fill the log
+            sleep(0.1)  # an error that stays does not flood the screen
             continue
 
-        # Ports below 1024 are for services. One that answers our answer, and is answered in
-        # turn, would never stop.
+        # A port, addr[1], below 1024 is a service's. With a false sender's address, one may
+        # be set on us that answers our answers, without end.
         if addr[1] < 1024:
             print('...received from and not returned to:', addr, file=sys.stderr)
             continue
@@ -45,7 +45,7 @@ try:
         except OSError as why:  # costs this message, not the server
             print('...received from and not returned to:', addr, why.strerror, file=sys.stderr)
             continue
-        print('...received from and returned to:', addr)  # comes out with 'waiting' above
+        print('...received from and returned to:', addr)  # comes out with the next 'waiting'
 except KeyboardInterrupt:  # Ctrl-C
     end_line()
 except OSError as why:
