@@ -63,7 +63,7 @@ def host_name(text):
     """Return text, the name or address of a host.
 
     Raises UnicodeError, which argparse reports in one line, if no host can have that name,
-    as a..b. The socket calls encode a name in the same way (RFC 3490), but raise TypeError.
+    as é..b. The socket calls encode a name in the same way (RFC 3490), but raise TypeError.
     """
     text.encode('idna')
     return text
@@ -83,16 +83,17 @@ def error_line(args, why):
     """Return the line that tells of an OSError: the script, where it happened, and why.
 
     It happened where args says, on a host and port, or to the file that the error names.
-    If standard output cannot be written any more, the line says so, and sys.stdout becomes
-    None for this whole process: Python would write the rest when it ends, and fail again,
-    with lines of its own ("Exception ignored").
+    If print() has kept text that cannot be written, the line tells of that instead, and
+    sys.stdout becomes None for this whole process: Python would write the text when it
+    ends, and fail again, with lines of its own ("Exception ignored").
     """
     host = args.host or 'any address'
     where = why.filename or f'{host} port {args.port}'
     try:
-        print(end='', flush=True)  # fails if print() has kept what cannot be written
-    except OSError:
+        print(end='', flush=True)
+    except OSError as output_error:
         where = 'standard output'
+        why = output_error
         sys.stdout = None
 
     script = os.path.basename(sys.argv[0])
@@ -104,11 +105,15 @@ def set_windows_ctrl_c():
     """On Windows, let Ctrl-C (the signal SIGINT) end the process at once.
 
     There KeyboardInterrupt would come only after accept(), recv() or recvfrom() (CPython
-    issue 85609). The price: no except or finally runs, and a larger program that runs the
-    script has this setting, too. Python allows it in the main thread alone.
+    issue 85609). The price: no except or finally runs, nor those of a larger program that
+    runs the script in the same console.
     """
-    # 'nt' is Windows.
-    if os.name == 'nt' and threading.current_thread() is threading.main_thread():
+    if os.name != 'nt':  # not Windows
+        return
+    if sys.stdout is not sys.__stdout__:  # IDLE or a notebook, where this would stop Ctrl-C
+        return
+
+    if threading.current_thread() is threading.main_thread():  # no other thread may
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # its default: the process ends
 
 
@@ -123,8 +128,8 @@ def use_utf8(stream):
 
     A byte that is no UTF-8 is read as a stand-in character, which is written as the same
     byte again: 'surrogateescape' (PEP 383). The windows of IDLE and Thonny cannot be set.
-    Nor can an input of which a line was read: it was set before, or a larger program has
-    read it and keeps its own settings.
+    Nor can an input of which a line was read: either it was set before that line, or a
+    larger program uses it.
     """
     if not hasattr(stream, 'reconfigure'):
         return
@@ -168,9 +173,13 @@ def show(reply):
     or the disk is full.
     """
     use_utf8(sys.stdout)
-    text = reply.decode('utf-8', 'surrogateescape').removesuffix('\n')
+    errors = 'surrogateescape'
+    if not hasattr(sys.stdout, 'reconfigure'):
+        errors = 'replace'  # a window would show nothing of a line with a stand-in
+
+    text = reply.decode('utf-8', errors)
     try:
-        print(text, flush=True)
+        print(text.removesuffix('\n'), flush=True)
     except OSError as why:
         why.filename = 'standard output'  # or error_line() might blame the server
         raise

@@ -132,12 +132,12 @@ class Server:
 
     def ask(self, data: bytes) -> bytes:
         """Return its reply to data, which a new client sends; fail if none comes."""
-        with self.connect() as client:
-            client.send(data)
-            try:
+        try:
+            with self.connect() as client:
+                client.send(data)
                 reply = client.recv(65535)
-            except TimeoutError:
-                reply = b''
+        except OSError:
+            reply = b''
         assert reply, f'no reply; {self.script} says: {self.errors}'
         return reply
 
@@ -162,7 +162,8 @@ class Server:
         assert said(), f'it has ended: {self.errors}'
 
     def stop(self, signum: int) -> int:
-        """Send it a signal, and return the status with which it ends."""
+        """Send it a signal while it waits, and return the status with which it ends."""
+        wait_for_sleep(self.process.pid)
         self.process.send_signal(signum)
         return self.process.wait(PATIENCE)
 
@@ -197,7 +198,22 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
+def wait_for_sleep(pid: int) -> None:
+    """Wait until a process and its children wait in a system call. (Takes Linux.)
+
+    A signal in the moment before would be noticed only when the call returns.
+    """
+    children = Path(f'/proc/{pid}/task/{pid}/children')
+    if not children.exists():
+        return
+
+    for each in [str(pid), *children.read_text().split()]:
+        stat = Path(f'/proc/{each}/stat')
+        wait_until(lambda stat=stat: stat.read_text().rpartition(')')[2].split()[0] == 'S')
+
+
 def interrupt(process: subprocess.Popen) -> int:
-    """Press Ctrl-C for a program, and return the status with which it ends."""
+    """Press Ctrl-C for a program that waits, and return the status with which it ends."""
+    wait_for_sleep(process.pid)
     process.send_signal(signal.SIGINT)
     return process.wait(PATIENCE)

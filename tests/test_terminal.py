@@ -36,6 +36,7 @@ def test_session_of_the_book(terminal, script, client):
     times = 1 if script == 'tsTserv.py' else 2
     for _ in range(times):
         server.expect_exact([f'\n{WAITS[script]}'])
+    helpers.wait_for_sleep(server.pid)
     server.sendintr()
     shown = screen(server).removeprefix(f'{WAITS[script]}\n')
     assert re.fullmatch(rf'({came}){{{times}}}\^C\n', shown)
@@ -67,6 +68,7 @@ def test_key_that_quits(serve, script, client, line, key):
     person.send(line)
     person.expect_exact(line)
 
+    helpers.wait_for_sleep(person.pid)
     person.send(key)
 
     person.expect_exact('\r\nstatus 0\r\n')
@@ -93,6 +95,7 @@ def test_ctrl_c_while_it_waits(terminal, listener):
 
     with connection:
         connection.recv(1024)
+        helpers.wait_for_sleep(person.pid)
         person.sendintr()
         assert screen(person) == '> anybody there?\n^C\n'
     assert person.exitstatus == 0
@@ -162,6 +165,7 @@ def test_ctrl_c_ends_a_server_and_tee(script, tmp_path):
     person = in_shell(f'{words} 2> {tmp_path}/errors | tee {file}')
     person.expect_exact(WAITS[script])
 
+    helpers.wait_for_sleep(person.pid)
     person.sendintr()
     person.expect(pexpect.EOF)
 
