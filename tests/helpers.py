@@ -217,3 +217,24 @@ def interrupt(process: subprocess.Popen) -> int:
     wait_for_sleep(process.pid)
     process.send_signal(signal.SIGINT)
     return process.wait(PATIENCE)
+
+
+def failing(call: str, first: int, last: int) -> str:
+    """Return code for before_script(): from the first to the last call, a method fails.
+
+    call is the name of a method of sockets. The calls before and after do what they did.
+    """
+    return f"""
+import errno, socket
+
+real = socket.socket.{call}
+calls = []
+
+def {call}(self, *args):
+    calls.append(args)
+    if {first} <= len(calls) <= {last}:
+        raise OSError(errno.ECONNRESET, 'Forced to fail')
+    return real(self, *args)
+
+socket.socket.{call} = {call}
+"""

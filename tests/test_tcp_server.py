@@ -19,6 +19,7 @@ from helpers import (
     WAITS,
     departure,
     exchange,
+    failing,
     reset,
     unstamped,
     wait_for_sleep,
@@ -270,23 +271,8 @@ def test_thread_that_cannot_start(serve, before_script):
     assert unstamped(server.ask(b'still there?')) == b'still there?'
 
 
-FAILS_ONCE = """
-    import errno, socket
-
-    real, calls = socket.socket.{call}, []
-
-    def {call}(self, *args):
-        calls.append(args)
-        if len(calls) == {failing}:
-            raise OSError(errno.EINVAL, 'Forced to fail')
-        return real(self, *args)
-
-    socket.socket.{call} = {call}
-"""
-
-
 def test_accept_that_fails(serve, before_script):
-    server = serve('tsTserv.py', env=before_script(FAILS_ONCE.format(call='accept', failing=1)))
+    server = serve('tsTserv.py', env=before_script(failing('accept', 1, 1)))
 
     assert unstamped(server.ask(b'hi')) == b'hi'
     assert server.errors == '...connection failed: Forced to fail\n'
@@ -294,8 +280,7 @@ def test_accept_that_fails(serve, before_script):
 
 def test_option_of_a_client_that_fails(serve, before_script):
     """So macOS says that a client has reset its connection while it waited."""
-    failing = before_script(FAILS_ONCE.format(call='setsockopt', failing=2))
-    server = serve('tsTserv.py', env=failing)
+    server = serve('tsTserv.py', env=before_script(failing('setsockopt', 2, 2)))
 
     with server.connect() as lost:
         assert lost.recv(1024) == b''

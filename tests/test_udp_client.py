@@ -6,7 +6,7 @@ import socket
 
 import helpers
 import pytest
-from helpers import A_STAMP, PATIENCE, ROOT, departure, interrupt, run, unstamped
+from helpers import A_STAMP, PATIENCE, ROOT, departure, failing, interrupt, run, unstamped
 
 NO_REPLY = r'tsUclnt\.py: localhost port \d+: timed out\n'
 
@@ -113,27 +113,12 @@ def test_stranger(ask, udp_peer):
         assert asked == [udp_peer]
 
 
-FAILS_ONCE = """
-    import errno, socket
-
-    real, calls = socket.socket.{call}, []
-
-    def {call}(self, *args):
-        calls.append(args)
-        if len(calls) == 1:
-            raise OSError(errno.ECONNRESET, 'Forced to fail')
-        return real(self, *args)
-
-    socket.socket.{call} = {call}
-"""
-
-
 @pytest.mark.parametrize('call', ['sendto', 'recvfrom'])
 def test_call_that_fails(udp_server, before_script, call):
     """It costs one line: so Windows says that there is no server."""
-    failing = before_script(FAILS_ONCE.format(call=call))
+    variables = before_script(failing(call, 1, 1))
 
-    ended = run(ROOT, 'tsUclnt.py', udp_server.port, b'one\ntwo\n', env=failing)
+    ended = run(ROOT, 'tsUclnt.py', udp_server.port, b'one\ntwo\n', env=variables)
 
     assert unstamped(ended.stdout).endswith(b'two\n')
     assert ended.stderr == b'tsUclnt.py: localhost port %d: Forced to fail\n' % udp_server.port

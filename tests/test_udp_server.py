@@ -5,7 +5,7 @@ import struct
 import time
 
 import pytest
-from helpers import CAME, WAITS, departure, unstamped, wait_until
+from helpers import CAME, WAITS, departure, failing, unstamped, wait_until
 
 NOT_RETURNED = '...received from and not returned to:'
 
@@ -25,20 +25,7 @@ def test_empty_datagram(udp_server):
 @departure('a failing datagram costs itself alone', seen='Forced to fail')
 def test_recvfrom_that_fails(serve, before_script):
     """So Windows says that a client has gone without its reply. The log is not filled."""
-    failing = before_script("""
-        import errno, socket
-
-        real, calls = socket.socket.recvfrom, []
-
-        def recvfrom(self, size):
-            calls.append(size)
-            if 2 <= len(calls) <= 20:
-                raise OSError(errno.ECONNRESET, 'Forced to fail')
-            return real(self, size)
-
-        socket.socket.recvfrom = recvfrom
-    """)
-    server = serve('tsUserv.py', env=failing)
+    server = serve('tsUserv.py', env=before_script(failing('recvfrom', 2, 20)))
     server.ask(b'the first')
 
     begin = time.monotonic()
