@@ -26,7 +26,7 @@ os.environ['RES_OPTIONS'] = 'timeout:1 attempts:1'  # of a silent name server: r
 
 @pytest.fixture
 def folder():
-    """The folder of the programs under test. A departure puts that of the listings here, too."""
+    """The folder of the programs under test. departure() puts that of the listings here, too."""
     return ROOT
 
 
@@ -69,7 +69,7 @@ def udp_server(serve):
 
 
 @pytest.fixture
-def start(folder):
+def start_client(folder):
     """Start a client in pipes, to enter some lines and read what it prints while it runs."""
     with ExitStack() as stack:
 

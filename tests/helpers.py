@@ -2,7 +2,7 @@
 
 import os
 import re
-import signal
+import select
 import socket
 import struct
 import subprocess
@@ -25,9 +25,8 @@ A_STAMP = b'[Sat Jun 17 17:27:21 2006]'  # for a test that plays the server
 
 PATIENCE = 20  # seconds after which a wait has failed; conftest.py cuts it for a listing
 
-# A test with one of these runs for both servers, both clients, or both pairs.
+# A test with one of these runs for both servers, or both pairs.
 servers = pytest.mark.parametrize('script', SERVERS)
-clients = pytest.mark.parametrize('client', CLIENTS)
 pairs = pytest.mark.parametrize(
     ('script', 'client'),
     [('tsTserv.py', 'tsTclnt.py'), ('tsUserv.py', 'tsUclnt.py')],
@@ -122,12 +121,12 @@ class Server:
     def errors(self) -> str:
         return self.error_file.read_text()
 
-    def connect(self, host: str = '127.0.0.1') -> socket.socket:
+    def connect(self) -> socket.socket:
         """Return a new socket that is connected to it, on TCP or on UDP."""
         if self.script == 'tsTserv.py':
-            return socket.create_connection((host, self.port))
+            return socket.create_connection(('127.0.0.1', self.port))
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.connect((host, self.port))
+        udp.connect(('127.0.0.1', self.port))
         return udp
 
     def ask(self, data: bytes) -> bytes:
@@ -163,9 +162,7 @@ class Server:
 
     def stop(self, signum: int) -> int:
         """Send it a signal while it waits, and return the status with which it ends."""
-        wait_for_sleep(self.process.pid)
-        self.process.send_signal(signum)
-        return self.process.wait(PATIENCE)
+        return stop(self.process, signum)
 
 
 def run(folder, script, port, data: bytes, *options, python=PYTHON, **popen):
@@ -212,11 +209,18 @@ def wait_for_sleep(pid: int) -> None:
         wait_until(lambda stat=stat: stat.read_text().rpartition(')')[2].split()[0] == 'S')
 
 
-def interrupt(process: subprocess.Popen) -> int:
-    """Press Ctrl-C for a program that waits, and return the status with which it ends."""
+def stop(process: subprocess.Popen, signum: int) -> int:
+    """Send a program a signal while it waits, and return the status with which it ends."""
     wait_for_sleep(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signum)
     return process.wait(PATIENCE)
+
+
+def read_line(process: subprocess.Popen) -> bytes:
+    """Return the next line that a client in pipes prints; fail if none comes."""
+    readable, _, _ = select.select([process.stdout], [], [], PATIENCE)
+    assert readable, 'waited in vain'
+    return process.stdout.readline()
 
 
 def failing(call: str, first: int, last: int) -> str:

@@ -4,12 +4,12 @@ import os
 import shlex
 import subprocess
 
+import helpers
 import pytest
-from helpers import PATIENCE, ROOT, command, departure, pairs, run, unstamped
+from helpers import ROOT, command, departure, pairs, run, unstamped
 
 UNBUFFERED = pytest.mark.parametrize('unbuffered', ['', '1'])
 INPUTS = {
-    'two lines': (b'a\nb\n', b'a\nb\n'),
     'no newline at the end': (b'a\nb', b'a\nb\n'),
     'an empty line quits': (b'a\n\nb\n', b'a\n'),
     'CRLF ends a line': (b'a\r\nb\r\n', b'a\nb\n'),
@@ -106,7 +106,7 @@ def test_head_has_its_line(serve, script, client, unbuffered):
         ['sh', '-c', pipeline],
         env=os.environ | {'PYTHONUNBUFFERED': unbuffered},
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=helpers.PATIENCE,
     )
 
     assert unstamped(ended.stdout) == b'y\n'

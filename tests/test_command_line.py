@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers
 import pytest
-from helpers import CLIENTS, PATIENCE, ROOT, SERVERS, departure, pairs, run, servers, unstamped
+from helpers import CLIENTS, ROOT, SERVERS, departure, pairs, run, servers, unstamped
 
 SCRIPTS = SERVERS + CLIENTS
 scripts = pytest.mark.parametrize('script', SCRIPTS)
@@ -31,16 +32,23 @@ def test_help(script):
 WRONG = ['--port=0', '--port=65536', '--port=x', '--port=', '--host=b\udcff', '--host=..', '--x']
 
 
-@pytest.mark.parametrize('option', [*WRONG, '--threads=2'])
+@pytest.mark.parametrize('option', WRONG)
 @scripts
 def test_wrong_option(script, option):
     ended = run(ROOT, script, 21567, b'', option)
 
-    usage, error = re.split(r'\n(?=ts)', ended.stderr.decode())
+    usage, _, error = ended.stderr.decode().partition(f'{script}: error: ')
     assert usage.startswith(f'usage: {script} ')
-    assert error.startswith(f'{script}: error: ')
     assert error.count('\n') == 1
     assert (ended.stdout, ended.returncode) == (b'', 2)
+
+
+@pytest.mark.parametrize('script', ['tsUserv.py', *CLIENTS])
+def test_threads_are_for_the_tcp_server(script):
+    ended = run(ROOT, script, 21567, b'', '--threads')
+
+    assert ended.stderr.decode().endswith('error: unrecognized arguments: --threads\n')
+    assert ended.returncode == 2
 
 
 @pytest.mark.parametrize('port', ['80000', "'x'", 'None'])
@@ -48,7 +56,9 @@ def test_wrong_option(script, option):
 def test_wrong_port_in_common(script, port, edited):
     folder = edited('PORT = 21567', f'PORT = {port}')
 
-    ended = subprocess.run([sys.executable, folder / script], capture_output=True, timeout=PATIENCE)
+    ended = subprocess.run(
+        [sys.executable, folder / script], capture_output=True, timeout=helpers.PATIENCE
+    )
 
     port = port.strip("'")
     assert ended.stderr.decode().endswith(
@@ -67,7 +77,7 @@ def test_command_from_any_folder(script, tmp_path):
 
     for word in [ROOT / script, './link']:
         printed = subprocess.check_output(
-            [word, '--help'], cwd=tmp_path, env=path, text=True, timeout=PATIENCE
+            [word, '--help'], cwd=tmp_path, env=path, text=True, timeout=helpers.PATIENCE
         )
         assert printed.startswith('usage: ')
 
@@ -100,19 +110,6 @@ def test_host_where_nobody_is(script):
 
     assert re.fullmatch(f'{script}: {host} port 1023: {reason}\n', ended.stderr.decode())
     assert (ended.stdout, ended.returncode) == (b'', 1)
-
-
-@pairs
-def test_mistake_in_the_code(serve, edited, script, client):
-    """It keeps its traceback."""
-    folder = edited('data = entered(', 'data = enterd(')
-    port = serve(script).port
-
-    ended = run(folder, client, port, b'hi\n')
-
-    assert 'Traceback' in ended.stderr.decode()
-    assert "NameError: name 'enterd' is not defined" in ended.stderr.decode()
-    assert ended.returncode == 1
 
 
 @pairs

@@ -225,3 +225,16 @@ def test_input_that_was_read_already(serve, script, client):
 
     assert unstamped(ended.stdout) == b'first: a\nb\n'
     assert ended.stderr == b''
+
+
+@pairs
+def test_mistake_in_the_code(serve, edited, script, client):
+    """It keeps its traceback."""
+    folder = edited('data = entered(', 'data = enterd(')
+    port = serve(script).port
+
+    ended = run(folder, client, port, b'hi\n')
+
+    assert 'Traceback' in ended.stderr.decode()
+    assert "NameError: name 'enterd' is not defined" in ended.stderr.decode()
+    assert ended.returncode == 1

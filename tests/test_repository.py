@@ -3,9 +3,11 @@
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
+import helpers
 import pytest
 from helpers import CLIENTS, ROOT, SERVERS, STAMP
 
@@ -26,7 +28,9 @@ def test_command_of_the_readme(tcp_server, command, printed):
     command = command.replace('21567', str(tcp_server.port))
     command = command.replace('tsTclnt.py', f'tsTclnt.py --port {tcp_server.port}')
     command = command.replace('python3', shlex.quote(sys.executable))
-    ended = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=20)
+    ended = subprocess.run(
+        command, shell=True, cwd=ROOT, capture_output=True, timeout=helpers.PATIENCE
+    )
 
     shown = (ended.stdout + ended.stderr).strip()
     assert re.sub(STAMP, b'[]', shown) == re.sub(STAMP, b'[]', printed.encode().strip())
@@ -38,13 +42,17 @@ def test_there_are_commands():
 
 def test_names_of_the_readme():
     """Each file and each function that the README names is there."""
-    for name in re.findall(r'`((?:tests/)?\w+\.(?:py|toml))`', README):
+    files = re.findall(r'`((?:tests/)?\w+\.(?:py|toml))`', README)
+    assert 'common.py' in files
+    for name in files:
         assert (ROOT / name).exists() or (ROOT / 'tests' / name).exists(), name
 
-    files = [*ROOT.glob('*.py'), *ROOT.glob('tests/*.py')]
-    code = '\n'.join(file.read_text() for file in files)
-    for name in re.findall(r'`(\w+)\(', README):
-        assert re.search(rf'\b{name}\(', code), name
+    functions = re.findall(r'`(\w+)\(', README)
+    assert 'entered' in functions
+    scripts = '\n'.join(path.read_text() for path in ROOT.glob('*.py'))
+    tests = '\n'.join(path.read_text() for path in ROOT.glob('tests/*.py'))
+    for name in functions:
+        assert re.search(rf'\b{name}\(', scripts) or f'def {name}(' in tests, name
 
 
 def test_departures_of_the_readme():
@@ -92,7 +100,7 @@ def test_benchmark():
         try:
             printed, errors = run.communicate(timeout=150)
         except subprocess.TimeoutExpired:
-            run.send_signal(2)  # as by Ctrl-C: it ends its servers
+            run.send_signal(signal.SIGINT)  # as by Ctrl-C: it ends its servers
             raise
 
     row = re.compile(r'^\| ((?:TCP|UDP), .*?) \| (.*?) \| [\d.]+ \|$', re.MULTILINE)

@@ -5,42 +5,43 @@ import select
 import signal
 import socket
 
+import helpers
 import pytest
-from helpers import A_STAMP, PATIENCE, STAMP, departure, interrupt, reset, run
+from helpers import A_STAMP, STAMP, departure, read_line, reset, run, stop
 
 
 @departure('a newline ends a message', seen='came too early')
-def test_reply_in_parts(start, listener):
+def test_reply_in_parts(start_client, listener):
     """TCP may cut a reply anywhere, also in a character. The client stays in step."""
-    client = start('tsTclnt.py', listener.getsockname()[1], 'zwölf\ndrei\n\n'.encode())
+    client = start_client('tsTclnt.py', listener.getsockname()[1], 'zwölf\ndrei\n\n'.encode())
     connection, _ = listener.accept()
 
     with connection:
         assert connection.recv(1024).strip() == 'zwölf'.encode()
         reply = A_STAMP + 'zwölf\n'.encode()
-        connection.sendall(reply[:-5])  # up to the first byte of ö
+        connection.sendall(reply[:-4])  # up to the first byte of ö
         early, _, _ = select.select([connection], [], [], 0.5)
         assert not early, 'the next line came too early'
-        connection.sendall(reply[-5:])
+        connection.sendall(reply[-4:])
 
         assert connection.recv(1024) == b'drei\n'
         connection.sendall(A_STAMP + b'drei\n')
 
-        shown, errors = client.communicate(timeout=PATIENCE)
+        shown, errors = client.communicate(timeout=helpers.PATIENCE)
     assert shown == reply + A_STAMP + b'drei\n'
     assert (errors, client.returncode) == (b'', 0)
 
 
-def test_reply_with_several_stamps(start, listener):
+def test_reply_with_several_stamps(start_client, listener):
     """A line of more than BUFSIZ bytes is several messages, and so several stamps."""
-    client = start('tsTclnt.py', listener.getsockname()[1], b'hello\n\n')
+    client = start_client('tsTclnt.py', listener.getsockname()[1], b'hello\n\n')
     connection, _ = listener.accept()
 
     with connection:
         connection.recv(1024)
         connection.sendall(A_STAMP + b'hel' + A_STAMP + b'lo\n')
 
-        shown, errors = client.communicate(timeout=PATIENCE)
+        shown, errors = client.communicate(timeout=helpers.PATIENCE)
         assert (shown, errors) == (A_STAMP + b'hel' + A_STAMP + b'lo\n', b'')
 
 
@@ -62,14 +63,14 @@ REASONS = 'the server has closed the connection|Connection reset by peer|Broken 
 
 
 @departure('the end of the server is an error', seen="^assert '' ==")
-def test_server_that_ends(start, listener):
-    client = start('tsTclnt.py', listener.getsockname()[1], b'two\n')
+def test_server_that_ends(start_client, listener):
+    client = start_client('tsTclnt.py', listener.getsockname()[1], b'two\n')
     connection, _ = listener.accept()
     connection.recv(1024)
 
     connection.close()
 
-    assert client.communicate(timeout=PATIENCE)[1].decode() == (
+    assert client.communicate(timeout=helpers.PATIENCE)[1].decode() == (
         f'tsTclnt.py: localhost port {listener.getsockname()[1]}: '
         'the server has closed the connection\n'
     )
@@ -77,37 +78,37 @@ def test_server_that_ends(start, listener):
 
 
 @pytest.mark.parametrize('close', [socket.socket.close, reset])
-def test_server_that_ends_in_mid_reply(start, listener, close):
-    client = start('tsTclnt.py', listener.getsockname()[1], b'two\n')
+def test_server_that_ends_in_mid_reply(start_client, listener, close):
+    client = start_client('tsTclnt.py', listener.getsockname()[1], b'two\n')
     connection, _ = listener.accept()
     connection.recv(1024)
     connection.sendall(A_STAMP + b'tw')
 
     close(connection)
 
-    errors = client.communicate(timeout=PATIENCE)[1].decode()
+    errors = client.communicate(timeout=helpers.PATIENCE)[1].decode()
     assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({REASONS})\n', errors)
     assert client.returncode == 1
 
 
-def test_server_that_ends_between_lines(serve, start):
+def test_server_that_ends_between_lines(serve, start_client):
     server = serve('tsTserv.py')
-    client = start('tsTclnt.py', server.port, b'one\n')
-    assert re.fullmatch(STAMP + b'one\n', client.stdout.readline())
+    client = start_client('tsTclnt.py', server.port, b'one\n')
+    assert re.fullmatch(STAMP + b'one\n', read_line(client))
 
     server.stop(signal.SIGINT)
 
-    errors = client.communicate(b'two\n', PATIENCE)[1].decode()
+    errors = client.communicate(b'two\n', helpers.PATIENCE)[1].decode()
     assert re.fullmatch(rf'tsTclnt\.py: localhost port \d+: ({REASONS})\n', errors)
     assert client.returncode == 1
 
 
-def test_ctrl_c_while_it_waits(start, listener):
-    client = start('tsTclnt.py', listener.getsockname()[1], b'anybody there?\n')
+def test_ctrl_c_while_it_waits(start_client, listener):
+    client = start_client('tsTclnt.py', listener.getsockname()[1], b'anybody there?\n')
     connection, _ = listener.accept()
 
     with connection:
         connection.recv(1024)
-        assert interrupt(client) == 0
+        assert stop(client, signal.SIGINT) == 0
         assert connection.recv(1024) == b''
     assert (client.stdout.read(), client.stderr.read()) == (b'', b'')

@@ -35,7 +35,7 @@ def test_session_of_the_book(terminal, script, client):
     came = CAME[script] + r" \('127\.0\.0\.1', \d+\)\n" + re.escape(WAITS[script]) + r'\n'
     times = 1 if script == 'tsTserv.py' else 2
     for _ in range(times):
-        server.expect_exact([f'\n{WAITS[script]}'])
+        server.expect_exact(f'\n{WAITS[script]}')
     helpers.wait_for_sleep(server.pid)
     server.sendintr()
     shown = screen(server).removeprefix(f'{WAITS[script]}\n')
@@ -164,10 +164,11 @@ def test_ctrl_c_ends_a_server_and_tee(script, tmp_path):
     words = shlex.join(command(ROOT, script, helpers.free_port()))
     person = in_shell(f'{words} 2> {tmp_path}/errors | tee {file}')
     person.expect_exact(WAITS[script])
+    wait_until(lambda: file.read_text() == f'{WAITS[script]}\n')
 
     helpers.wait_for_sleep(person.pid)
     person.sendintr()
     person.expect(pexpect.EOF)
 
-    wait_until(lambda: file.read_text() == f'{WAITS[script]}\n')
+    assert file.read_text() == f'{WAITS[script]}\n'
     assert (tmp_path / 'errors').read_text() == ''

@@ -2,58 +2,59 @@
 
 import re
 import select
+import signal
 import socket
 
 import helpers
 import pytest
-from helpers import A_STAMP, PATIENCE, ROOT, departure, failing, interrupt, run, unstamped
+from helpers import A_STAMP, ROOT, departure, failing, read_line, run, stop, unstamped
 
 NO_REPLY = r'tsUclnt\.py: localhost port \d+: timed out\n'
 
 
 @pytest.fixture
-def ask(start, udp_peer):
+def enter(start_client, udp_peer):
     """Start the client, which asks udp_peer, and enter some lines."""
-    return lambda data: start('tsUclnt.py', udp_peer.getsockname()[1], data)
+    return lambda data: start_client('tsUclnt.py', udp_peer.getsockname()[1], data)
 
 
 @departure('two seconds for a reply', seen='timed out')
 @pytest.mark.parametrize('end', [b'\n', b''], ids=['Enter', 'end of input'])
-def test_lost_reply(ask, udp_peer, end):
+def test_lost_reply(enter, udp_peer, end):
     """It costs two seconds and one line, the next line is sent, and the status is 1."""
-    client = ask(b'one\ntwo\n')
+    client = enter(b'one\ntwo\n')
     assert udp_peer.recvfrom(1024)[0] == b'one'
 
     data, addr = udp_peer.recvfrom(1024)
     udp_peer.sendto(A_STAMP + data, addr)
 
-    shown, errors = client.communicate(end, PATIENCE)
+    shown, errors = client.communicate(end, helpers.PATIENCE)
     assert shown == A_STAMP + b'two\n'
     assert re.fullmatch(NO_REPLY, errors.decode())
     assert client.returncode == 1
 
 
-def test_ctrl_c_after_a_lost_reply(ask, udp_peer):
-    client = ask(b'one\ntwo\n')
+def test_ctrl_c_after_a_lost_reply(enter, udp_peer):
+    client = enter(b'one\ntwo\n')
     udp_peer.recvfrom(1024)
     udp_peer.recvfrom(1024)  # now it waits for the second reply
 
-    assert interrupt(client) == 1
+    assert stop(client, signal.SIGINT) == 1
     assert re.fullmatch(NO_REPLY, client.stderr.read().decode())
 
 
-def test_ctrl_c_while_it_waits(ask, udp_peer):
-    client = ask(b'anybody there?\n')
+def test_ctrl_c_while_it_waits(enter, udp_peer):
+    client = enter(b'anybody there?\n')
     udp_peer.recvfrom(1024)
 
-    assert interrupt(client) == 0
+    assert stop(client, signal.SIGINT) == 0
     assert (client.stdout.read(), client.stderr.read()) == (b'', b'')
 
 
-@departure('a reply holds its message', seen='one')
-def test_late_and_doubled_replies(ask, udp_peer):
+@departure('a reply holds its message', seen='out of step')
+def test_late_and_doubled_replies(enter, udp_peer):
     """They are shown as they come, and stand for no other."""
-    client = ask(b'one\ntwo\n\n')
+    client = enter(b'one\ntwo\n\n')
     _, addr = udp_peer.recvfrom(1024)
     udp_peer.sendto(A_STAMP + b'one', addr)
     udp_peer.sendto(A_STAMP + b'one', addr)
@@ -62,6 +63,7 @@ def test_late_and_doubled_replies(ask, udp_peer):
     udp_peer.sendto(A_STAMP + b'two', addr)
 
     shown, errors = client.communicate(timeout=helpers.PATIENCE)
+    assert A_STAMP + b'two\n' in shown, 'the client is out of step'
     assert shown == 2 * (A_STAMP + b'one\n') + A_STAMP + b'two\n'
     assert (errors, client.returncode) == (b'', 0)
 
@@ -70,46 +72,60 @@ FORMS = [b'[] %s', b"[] b'%s'", b'[]%s\n', b'%s', b'%s%s']
 
 
 @pytest.mark.parametrize('form', FORMS)
-def test_reply_of_another_form(ask, udp_peer, form):
+def test_reply_of_another_form(enter, udp_peer, form):
     """A reader's own server may answer otherwise."""
-    client = ask(b'one\n\n')
+    client = enter(b'one\n\n')
     data, addr = udp_peer.recvfrom(1024)
     reply = form.replace(b'%s', data)
 
     udp_peer.sendto(reply, addr)
 
-    assert client.communicate(timeout=PATIENCE) == (reply.removesuffix(b'\n') + b'\n', b'')
+    assert client.communicate(timeout=helpers.PATIENCE) == (reply.removesuffix(b'\n') + b'\n', b'')
     assert client.returncode == 0
 
 
-def test_answer_that_is_no_reply(ask, udp_peer):
+def test_answer_that_is_no_reply(enter, udp_peer):
     """It is shown, and so are others, until two seconds pass without any."""
-    client = ask(b'one\n\n')
+    client = enter(b'one\n\n')
     _, addr = udp_peer.recvfrom(1024)
 
     for answer in [b'welcome', b'', b'bad request']:
         udp_peer.sendto(answer, addr)
 
-    shown, errors = client.communicate(timeout=PATIENCE)
+    shown, errors = client.communicate(timeout=helpers.PATIENCE)
     assert shown == b'welcome\n\nbad request\n'
     assert re.fullmatch(NO_REPLY, errors.decode())
     assert client.returncode == 1
 
 
+@departure('`recvfrom(65535)`', seen='the reply is cut')
+def test_long_reply(enter, udp_peer):
+    """It may be longer than BUFSIZ."""
+    client = enter(b'one\n\n')
+    _, addr = udp_peer.recvfrom(1024)
+    reply = A_STAMP + b'one' + b'x' * 60_000 + b'.'
+
+    udp_peer.sendto(reply, addr)
+
+    shown, errors = client.communicate(timeout=helpers.PATIENCE)
+    assert reply in shown, 'the reply is cut'
+    assert (shown, errors, client.returncode) == (reply + b'\n', b'', 0)
+
+
 @departure('nothing from another port', seen='not for you')
-def test_stranger(ask, udp_peer):
+def test_stranger(enter, udp_peer):
     """A datagram from elsewhere is not shown, and nothing is sent there."""
-    client = ask(b'one\n')
+    client = enter(b'one\n')
     data, addr = udp_peer.recvfrom(1024)
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(('127.0.0.1', 0))
         stranger.sendto(b'not for you: one', addr)
         udp_peer.sendto(A_STAMP + data, addr)
-        assert client.stdout.readline().removeprefix(b'> ') == A_STAMP + b'one\n'
+        assert read_line(client).removeprefix(b'> ') == A_STAMP + b'one\n'
 
         client.stdin.write(b'two\n')
-        asked, _, _ = select.select([udp_peer, stranger], [], [], PATIENCE)
+        asked, _, _ = select.select([udp_peer, stranger], [], [], helpers.PATIENCE)
         assert asked == [udp_peer]
 
 
