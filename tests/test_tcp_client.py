@@ -7,7 +7,7 @@ import socket
 
 import helpers
 import pytest
-from helpers import A_STAMP, STAMP, departure, read_line, reset, run, stop
+from helpers import A_STAMP, ROOT, STAMP, departure, read_line, reset, run, stop
 
 
 @departure('a newline ends a message', seen='came too early')
@@ -46,17 +46,24 @@ def test_reply_with_several_stamps(start_client, listener):
 
 
 @departure('at most 64 KiB a line', seen='timed out')
-def test_line_that_is_too_long(tcp_server, folder):
-    """With megabytes, client and server would wait for each other."""
-    port = tcp_server.port
+def test_megabytes(tcp_server, folder):
+    """With a line of megabytes, client and server would wait for each other."""
+    lines = b'one\n' + b'x' * 10_000_000
 
-    too_long = run(folder, 'tsTclnt.py', port, b'one\n' + b'x' * 10_000_000)
-    longest = run(folder, 'tsTclnt.py', port, b'x' * 65536)
+    ended = run(folder, 'tsTclnt.py', tcp_server.port, lines)
+
+    assert re.fullmatch(STAMP + b'one\n', ended.stdout)
+    assert ended.stderr == b'tsTclnt.py: a line of more than 64 KiB\n'
+    assert ended.returncode == 1
+
+
+def test_longest_line(tcp_server):
+    longest = run(ROOT, 'tsTclnt.py', tcp_server.port, b'x' * 65536)
+    too_long = run(ROOT, 'tsTclnt.py', tcp_server.port, b'x' * 65537)
 
     assert longest.stdout.count(b'x') == 65536
-    assert re.fullmatch(STAMP + b'one\n', too_long.stdout)
-    assert too_long.stderr == b'tsTclnt.py: a line of more than 64 KiB\n'
-    assert too_long.returncode == 1
+    assert longest.returncode == 0
+    assert (too_long.stdout, too_long.returncode) == (b'', 1)
 
 
 REASONS = 'the server has closed the connection|Connection reset by peer|Broken pipe'

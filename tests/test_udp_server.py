@@ -51,6 +51,7 @@ def test_reply_that_is_too_large(udp_server, udp_peer):
     addr = udp_peer.getsockname()
     udp_server.wait_for(f'{NOT_RETURNED} {addr} Message too long\n')
     wait_until(udp_server.answers)
+    assert f'{CAME["tsUserv.py"]} {addr}' not in udp_server.log
 
 
 @departure('no reply to ports below 1024', seen='was answered|Invalid argument')
