@@ -4,6 +4,7 @@ import re
 import select
 import signal
 import socket
+import time
 
 import helpers
 import pytest
@@ -25,6 +26,7 @@ def test_lost_reply(enter, udp_peer, end):
     client = enter(b'one\ntwo\n')
     assert udp_peer.recvfrom(1024)[0] == b'one'
 
+    udp_peer.settimeout(6)  # two seconds, and four for a busy machine
     data, addr = udp_peer.recvfrom(1024)
     udp_peer.sendto(A_STAMP + data, addr)
 
@@ -32,6 +34,18 @@ def test_lost_reply(enter, udp_peer, end):
     assert shown == A_STAMP + b'two\n'
     assert re.fullmatch(NO_REPLY, errors.decode())
     assert client.returncode == 1
+
+
+def test_slow_reply(enter, udp_peer):
+    """A server may take a second."""
+    client = enter(b'one\n\n')
+    data, addr = udp_peer.recvfrom(1024)
+
+    time.sleep(1)  # as the server's work
+    udp_peer.sendto(A_STAMP + data, addr)
+
+    assert client.communicate(timeout=helpers.PATIENCE) == (A_STAMP + b'one\n', b'')
+    assert client.returncode == 0
 
 
 def test_ctrl_c_after_a_lost_reply(enter, udp_peer):
