@@ -161,6 +161,17 @@ def test_no_server_in_a_notebook():
     assert ended.stderr == b''
 
 
+def test_full_disk_of_a_larger_program():
+    """What it has printed cannot be written: that is told with its own reason."""
+    python = larger_program("print('kept until now')\nrun_script()")
+
+    with open('/dev/full', 'w') as full:
+        ended = run(ROOT, 'tsTclnt.py', free_port(), b'', cwd=ROOT, python=python, stdout=full)
+
+    assert ended.stderr == b'tsTclnt.py: standard output: No space left on device\n'
+    assert ended.returncode == 1
+
+
 @pairs
 def test_success_in_a_notebook(serve, script, client):
     """There is no SystemExit then: it would end what runs the script."""
