@@ -83,22 +83,32 @@ def error_line(args, why):
     """Return the line that tells of an OSError: the script, where it happened, and why.
 
     It happened where args says, on a host and port, or to the file that the error names.
-    If print() has kept text that cannot be written, the line tells of that instead, and
-    sys.stdout becomes None for this whole process: Python would write the text when it
-    ends, and fail again, with lines of its own ("Exception ignored").
+    If print() has kept text that cannot be written, the line tells of that instead.
     """
-    host = args.host or 'any address'
-    where = why.filename or f'{host} port {args.port}'
-    try:
-        print(end='', flush=True)
-    except OSError as output_error:
-        where = 'standard output'
-        why = output_error
-        sys.stdout = None
+    lost = flush_output()
+    if lost:
+        why = lost
 
     script = os.path.basename(sys.argv[0])
+    host = args.host or 'any address'
+    where = why.filename or f'{host} port {args.port}'
     reason = why.strerror or why  # a time-out, or an error of our own, has no strerror
     return f'{script}: {where}: {reason}'
+
+
+def flush_output():
+    """Write what print() may have kept; return None, or the OSError if that fails.
+
+    Then sys.stdout becomes None for this whole process: Python would write the text when
+    it ends, and fail again, with lines of its own ("Exception ignored").
+    """
+    try:
+        print(end='', flush=True)
+    except OSError as why:
+        sys.stdout = None
+        why.filename = 'standard output'
+        return why
+    return None
 
 
 def set_windows_ctrl_c():
@@ -110,7 +120,7 @@ def set_windows_ctrl_c():
     """
     if os.name != 'nt':  # not Windows
         return
-    if sys.stdout is not sys.__stdout__:  # IDLE or a notebook, where this would stop Ctrl-C
+    if sys.stdout is not sys.__stdout__:  # in IDLE or a notebook, Ctrl-C would do nothing
         return
 
     if threading.current_thread() is threading.main_thread():  # no other thread may
@@ -118,9 +128,10 @@ def set_windows_ctrl_c():
 
 
 def end_line():
-    """Let the shell's prompt begin a line of its own, if standard output is a terminal."""
+    """After Ctrl-C on a terminal, let the shell's prompt begin a line of its own."""
     if sys.stdout.isatty():
         print()
+    flush_output()
 
 
 def use_utf8(stream):

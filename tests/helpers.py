@@ -56,9 +56,17 @@ def wait_until(condition) -> None:
 
 
 def free_port() -> int:
-    """Return a port that is free on TCP at the moment."""
-    with socket.create_server(('127.0.0.1', 0)) as probe:
-        return probe.getsockname()[1]
+    """Return a port that is free at the moment, on TCP and on UDP."""
+    while True:
+        with (
+            socket.create_server(('127.0.0.1', 0)) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue
+            return tcp.getsockname()[1]
 
 
 # What stands before a script's name: as a developer runs it, each socket that is left open
@@ -96,6 +104,8 @@ class Server:
             self.start(*options, **popen)
             if 'Address already in use' not in self.errors:
                 return
+            self.process.kill()
+            self.process.wait()
         raise AssertionError('no port stays free')
 
     def start(self, *options, **popen):
@@ -111,7 +121,10 @@ class Server:
                 return self.answers()
             return WAITS[self.script] in self.log
 
-        wait_until(lambda: serves() or self.process.poll() is not None)
+        def has_failed() -> bool:
+            return self.process.poll() is not None or 'already in use' in self.errors
+
+        wait_until(lambda: serves() or has_failed())
 
     @property
     def log(self) -> str:

@@ -172,6 +172,30 @@ def test_full_disk_of_a_larger_program():
     assert ended.returncode == 1
 
 
+CTRL_C_AT_THE_PROMPT = """
+import builtins
+
+def interrupted(prompt):
+    raise KeyboardInterrupt
+
+builtins.input = interrupted
+print('kept until now')
+run_script()
+"""
+
+
+@pairs
+def test_ctrl_c_with_a_full_disk(serve, script, client):
+    """Python does not complain at its end of what it cannot write."""
+    port = serve(script).port
+    python = larger_program(CTRL_C_AT_THE_PROMPT)
+
+    with open('/dev/full', 'w') as full:
+        ended = run(ROOT, client, port, b'', cwd=ROOT, python=python, stdout=full)
+
+    assert (ended.stderr, ended.returncode) == (b'', 0)
+
+
 @pairs
 def test_success_in_a_notebook(serve, script, client):
     """There is no SystemExit then: it would end what runs the script."""
