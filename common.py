@@ -18,7 +18,7 @@ latest = (0, b'')  # when the latest timestamp was made, in seconds, and the tim
 def timestamp():
     """Return the time in brackets as ctime() gives it, b'[Sat Jun 17 17:27:21 2006]'.
 
-    ctime() is slow beside the rest of a server's work, so it is called once a second.
+    ctime() is slow beside the rest of a server's work: it is called once a second at most.
     """
     global latest
 
@@ -36,7 +36,7 @@ def stamped(data):
 
 
 # For the curious. What follows is not about sockets: it is about the command line, errors,
-# Windows, and what is entered and shown. The scripts can be followed without it.
+# Windows, and what is entered and shown. To follow the scripts, its docstrings are enough.
 
 
 def options(doc, host):
@@ -62,8 +62,9 @@ def options(doc, host):
 def host_name(text):
     """Return text, the name or address of a host.
 
-    Raises UnicodeError, which argparse reports in one line, if no host can have that name,
-    as é..b. The socket calls encode a name in the same way (RFC 3490), but raise TypeError.
+    Raises UnicodeError, which argparse reports in one line, if no host can have that name:
+    'é..b' has two dots in a row. The socket calls encode a name in the same way (RFC 3490),
+    but would raise TypeError.
     """
     text.encode('idna')
     return text
@@ -85,9 +86,9 @@ def error_line(args, why):
     It happened where args says, on a host and port, or to the file that the error names.
     If print() has kept text that cannot be written, the line tells of that instead.
     """
-    lost = flush_output()
-    if lost:
-        why = lost
+    output_error = flush_output()
+    if output_error:
+        why = output_error
 
     script = os.path.basename(sys.argv[0])
     host = args.host or 'any address'
@@ -99,8 +100,8 @@ def error_line(args, why):
 def flush_output():
     """Write what print() may have kept; return None, or the OSError if that fails.
 
-    Then sys.stdout becomes None for this whole process: Python would write the text when
-    it ends, and fail again, with lines of its own ("Exception ignored").
+    If it fails, sys.stdout becomes None for this whole process: Python would write the text
+    when it ends, and fail again, with lines of its own ("Exception ignored").
     """
     try:
         print(end='', flush=True)
@@ -120,15 +121,19 @@ def set_windows_ctrl_c():
     """
     if os.name != 'nt':  # not Windows
         return
-    if sys.stdout is not sys.__stdout__:  # in IDLE or a notebook, Ctrl-C would do nothing
+    # IDLE and notebooks have a stdout of their own. With this, their Ctrl-C would do nothing.
+    if sys.stdout is not sys.__stdout__:
         return
 
-    if threading.current_thread() is threading.main_thread():  # no other thread may
+    if threading.current_thread() is threading.main_thread():  # no other may set a signal
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # its default: the process ends
 
 
 def end_line():
-    """After Ctrl-C on a terminal, let the shell's prompt begin a line of its own."""
+    """After Ctrl-C on a terminal, let the shell's prompt begin a line of its own.
+
+    Anywhere, write what print() may have kept, or give it up: see flush_output().
+    """
     if sys.stdout.isatty():
         print()
     flush_output()
@@ -186,7 +191,7 @@ def show(reply):
     use_utf8(sys.stdout)
     errors = 'surrogateescape'
     if not hasattr(sys.stdout, 'reconfigure'):
-        errors = 'replace'  # a window would show nothing of a line with a stand-in
+        errors = 'replace'  # by a mark: a window shows nothing of a line with a stand-in
 
     text = reply.decode('utf-8', errors)
     try:

@@ -38,12 +38,12 @@ try:
         while not reply.endswith(b'\n'):  # TCP may bring a reply in parts
             part = tcpCliSock.recv(BUFSIZ)
             if not part:
-                raise ConnectionError('the server has closed the connection')  # an OSError
+                raise ConnectionError('the server has closed the connection')  # see below
             reply += part
         show(reply)
 except KeyboardInterrupt:  # Ctrl-C
     end_line()
-except OSError as why:
+except OSError as why:  # also a ConnectionError
     sys.exit(error_line(args, why))
 finally:
     tcpCliSock.close()

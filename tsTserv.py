@@ -55,7 +55,7 @@ try:
     if os.name != 'nt':
         tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     tcpSerSock.bind(ADDR)
-    tcpSerSock.listen(1024)  # so many may wait; with 5, others try again after 1, 3, 7... s
+    tcpSerSock.listen(1024)  # how many may wait; with 5, others try again after 1, 3, 7... s
 
     while True:
         print('waiting for connection...', flush=True)  # a file or pipe would have it late
@@ -70,7 +70,7 @@ try:
         if args.threads:
             # The thread runs dialog(tcpCliSock) while we wait for the next client. As a
             # daemon, it ends with the server. It prints nothing: a daemon that prints while
-            # Python ends can make it crash.
+            # Python ends can crash Python.
             thread = Thread(target=dialog, args=[tcpCliSock], daemon=True)
             try:
                 thread.start()

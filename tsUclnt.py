@@ -22,7 +22,7 @@ set_windows_ctrl_c()
 family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
 udpCliSock = socket(family, SOCK_DGRAM)
 udpCliSock.settimeout(2)  # seconds: the network may lose a message or its reply
-lost = False
+lost = False  # whether a message or its reply was lost
 
 try:
     while True:
@@ -45,10 +45,10 @@ try:
                 lost = True
                 break
 
-            if addr[1] != args.port:  # another port than the server's: somebody else
+            if addr[1] != args.port:  # not the server's port: somebody else
                 continue
             show(reply)
-            if data in reply:  # or else it was a late reply, say, to an earlier message
+            if data in reply:  # otherwise it was a late reply, say, to an earlier message
                 break
 except KeyboardInterrupt:  # Ctrl-C
     end_line()
@@ -58,4 +58,4 @@ finally:
     udpCliSock.close()
 
 if lost:
-    sys.exit(1)  # the status, by which a shell or a test knows of it
+    sys.exit(1)  # the status, by which a shell or a test knows that

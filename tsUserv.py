@@ -29,13 +29,13 @@ try:
         try:
             # No datagram is longer. With BUFSIZ, the end of a longer message would be lost.
             data, addr = udpSerSock.recvfrom(65535)
-        except OSError as why:  # Windows tells so that an earlier client has gone
+        except OSError as why:  # this is how Windows says that a client has gone
             print('...not received:', why.strerror, file=sys.stderr)
             sleep(0.1)  # an error that stays does not flood the screen
             continue
 
-        # A port, addr[1], below 1024 is a service's. With a false sender's address, one may
-        # be set on us that answers our answers, without end.
+        # Ports, addr[1], below 1024 are those of services. Somebody can forge such a sender:
+        # the service would answer our answer, we would answer that, without end.
         if addr[1] < 1024:
             print('...received from and not returned to:', addr, file=sys.stderr)
             continue
