@@ -49,6 +49,7 @@ def options(doc, host):
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of doc
     )
     default_host = host or 'any address'
+    default_host = default_host.replace('%', '%%')  # in its texts, argparse reads %% as %
     parser.add_argument(
         '--host', type=host_name, default=host, help=f'name or address (default: {default_host})'
     )
@@ -84,7 +85,8 @@ def error_line(args, why):
     """Return the line that tells of an OSError: the script, where it happened, and why.
 
     It happened where args says, on a host and port, or to the file that the error names.
-    If print() has kept text that cannot be written, the line tells of that instead.
+    If print() has kept text that cannot be written, the line tells of that instead, and
+    standard output is given up: see flush_output().
     """
     output_error = flush_output()
     if output_error:
@@ -161,7 +163,9 @@ def entered(prompt):
 
     A person at a terminal sees the prompt. At the end of input, the line is b''.
     """
-    if sys.stdin is None:  # as under pythonw, Windows' Python without a console
+    # Under pythonw, Windows' Python without a console, there is neither; and flush_output()
+    # may have given up the output.
+    if sys.stdin is None or sys.stdout is None:
         return b''
 
     use_utf8(sys.stdin)

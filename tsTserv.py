@@ -69,8 +69,9 @@ try:
 
         if args.threads:
             # The thread runs dialog(tcpCliSock) while we wait for the next client. As a
-            # daemon, it ends with the server. It prints nothing: a daemon that prints while
-            # Python ends can crash Python.
+            # daemon, it does not keep Python from ending; where Python goes on, as in a
+            # notebook, so does it. It prints nothing: a daemon that prints while Python ends
+            # can crash Python.
             thread = Thread(target=dialog, args=[tcpCliSock], daemon=True)
             try:
                 thread.start()

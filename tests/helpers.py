@@ -109,7 +109,7 @@ class Server:
         raise AssertionError('no port stays free')
 
     def start(self, *options, **popen):
-        """Start it, and wait until it serves or has ended."""
+        """Start it, and wait until it serves or has failed."""
         words = command(self.folder, self.script, self.port, *options, python=self.python)
         with open(self.log_file, 'w') as log, open(self.error_file, 'w') as errors:
             settings = {'stdin': subprocess.DEVNULL, 'stdout': log, 'stderr': errors}
@@ -124,7 +124,12 @@ class Server:
         def has_failed() -> bool:
             return self.process.poll() is not None or 'already in use' in self.errors
 
-        wait_until(lambda: serves() or has_failed())
+        try:
+            wait_until(lambda: serves() or has_failed())
+        except AssertionError:  # no test has it yet that would end it
+            self.process.kill()
+            self.process.wait()
+            raise
 
     @property
     def log(self) -> str:

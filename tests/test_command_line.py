@@ -29,6 +29,16 @@ def test_help(script):
     assert (ended.stderr, ended.returncode) == (b'', 0)
 
 
+def test_percent_in_host(edited):
+    """The name of a network card is part of some IPv6 addresses."""
+    folder = edited("HOST = ''", "HOST = 'fe80::1%eth0'")
+
+    ended = run(folder, 'tsTserv.py', 21567, b'', '--help')
+
+    assert b'(default: fe80::1%eth0)' in ended.stdout
+    assert ended.stderr == b''
+
+
 WRONG = ['--port=0', '--port=65536', '--port=x', '--port=', '--host=b\udcff', '--host=..', '--x']
 
 

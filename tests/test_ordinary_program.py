@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import helpers
-from helpers import ROOT, free_port, pairs, run, servers, unstamped
+import pytest
+from helpers import CLIENTS, ROOT, free_port, pairs, run, servers, unstamped
 
 RUN = """
 import runpy, sys
@@ -161,14 +162,15 @@ def test_no_server_in_a_notebook():
     assert ended.stderr == b''
 
 
-def test_full_disk_of_a_larger_program():
+@pytest.mark.parametrize('client', CLIENTS)
+def test_full_disk_of_a_larger_program(client):
     """What it has printed cannot be written: that is told with its own reason."""
     python = larger_program("print('kept until now')\nrun_script()")
 
     with open('/dev/full', 'w') as full:
-        ended = run(ROOT, 'tsTclnt.py', free_port(), b'', cwd=ROOT, python=python, stdout=full)
+        ended = run(ROOT, client, free_port(), b'a\nb\n', cwd=ROOT, python=python, stdout=full)
 
-    assert ended.stderr == b'tsTclnt.py: standard output: No space left on device\n'
+    assert ended.stderr.decode() == f'{client}: standard output: No space left on device\n'
     assert ended.returncode == 1
 
 

@@ -50,12 +50,7 @@ def in_shell(line: str):
     return pexpect.spawn('/bin/sh', ['-c', f'trap : INT; {line}'], **settings)
 
 
-KEYS = {
-    'Enter': ('', '\r'),
-    'Ctrl-D': ('', '\x04'),
-    'Ctrl-C': ('', '\x03'),
-    'Ctrl-C in mid-line': ('half a li', '\x03'),
-}
+KEYS = {'Enter': ('', '\r'), 'Ctrl-C': ('', '\x03'), 'Ctrl-C in mid-line': ('half a li', '\x03')}
 
 
 @pytest.mark.parametrize(('line', 'key'), KEYS.values(), ids=KEYS)
