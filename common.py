@@ -26,7 +26,7 @@ def timestamp():
     made, stamp = latest
     if made != now:
         stamp = f'[{ctime(now)}]'.encode()
-        latest = (now, stamp)  # both at once: another thread never sees one without the other
+        latest = (now, stamp)  # together: a thread never sees a second with another's stamp
     return stamp
 
 
@@ -35,8 +35,8 @@ def stamped(data):
     return timestamp() + data
 
 
-# For the curious. What follows is not about sockets: it is about the command line, errors,
-# Windows, and what is entered and shown. To follow the scripts, its docstrings are enough.
+# For the curious. What follows is not about sockets but about the command line, errors,
+# Windows, and what is entered and shown. To follow the scripts, the docstrings are enough.
 
 
 def options(doc, host):
@@ -123,7 +123,8 @@ def set_windows_ctrl_c():
     """
     if os.name != 'nt':  # not Windows
         return
-    # IDLE and notebooks have a stdout of their own. With this, their Ctrl-C would do nothing.
+    # IDLE and notebooks have a stdout of their own, and no signal behind their Ctrl-C: after
+    # the call below, Ctrl-C would do nothing.
     if sys.stdout is not sys.__stdout__:
         return
 
@@ -163,7 +164,7 @@ def entered(prompt):
 
     A person at a terminal sees the prompt. At the end of input, the line is b''.
     """
-    # Under pythonw, Windows' Python without a console, there is neither; and flush_output()
+    # Both are missing under pythonw, Windows' Python without a console. And flush_output()
     # may have given up the output.
     if sys.stdin is None or sys.stdout is None:
         return b''

@@ -21,11 +21,11 @@ from common import BUFSIZ, HOST, end_line, error_line, options, set_windows_ctrl
 def dialog(tcpCliSock):
     """Return with a timestamp whatever one client sends, until it quits or is lost."""
     try:
-        # The system asks a client that is silent for two hours whether it is still there.
-        # Without this, one whose computer was switched off would be awaited for ever.
+        # KEEPALIVE: after two silent hours, the system asks the client's computer for a sign
+        # of life. Otherwise a client that was switched off would be awaited for ever.
         tcpCliSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-        # Without this, TCP would hold back the end of the reply to a long line until the
-        # client's system has confirmed its beginning.
+        # NODELAY: otherwise TCP would hold back the end of the reply to a long line until the
+        # client's computer has confirmed the beginning.
         tcpCliSock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
         while True:
@@ -34,7 +34,7 @@ def dialog(tcpCliSock):
                 break
             tcpCliSock.sendall(stamped(data))  # send() may send only a part
     except OSError:
-        pass  # the client is lost, which ends its dialog, but not the server
+        pass  # a lost client ends the dialog, but not the server
     finally:
         tcpCliSock.close()
 
@@ -49,29 +49,29 @@ family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
 tcpSerSock = socket(family, SOCK_STREAM)
 
 try:
-    # Without this, a server that ended while it had clients could not start again for a
-    # minute: "Address already in use". Windows does not need it; there, with it, a second
-    # server could take the same port.
+    # REUSEADDR: otherwise a server that ended while a client was connected could not start
+    # again for a minute: "Address already in use". On Windows a server can, and the option
+    # would let a second server take the same port.
     if os.name != 'nt':
         tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     tcpSerSock.bind(ADDR)
     tcpSerSock.listen(1024)  # how many may wait; with 5, others try again after 1, 3, 7... s
 
     while True:
-        print('waiting for connection...', flush=True)  # a file or pipe would have it late
+        # flush: otherwise a pipe or a file would have the line late.
+        print('waiting for connection...', flush=True)
         try:
             tcpCliSock, addr = tcpSerSock.accept()
-        except OSError as why:  # too many open files, say: each socket is one
+        except OSError as why:  # such as too many open files: sockets count
             print('...connection failed:', why.strerror, file=sys.stderr)
             sleep(0.5)  # meanwhile a client may quit, and errors do not flood the screen
             continue
         print('...connected from:', addr, flush=True)
 
         if args.threads:
-            # The thread runs dialog(tcpCliSock) while we wait for the next client. As a
-            # daemon, it does not keep Python from ending; where Python goes on, as in a
-            # notebook, so does it. It prints nothing: a daemon that prints while Python ends
-            # can crash Python.
+            # The thread runs dialog(tcpCliSock) while we wait for the next client. A daemon
+            # thread does not keep Python from ending. But a daemon thread that prints while
+            # Python ends can crash Python, so dialog() prints nothing.
             thread = Thread(target=dialog, args=[tcpCliSock], daemon=True)
             try:
                 thread.start()

@@ -48,7 +48,7 @@ try:
             if addr[1] != args.port:  # not the server's port: somebody else
                 continue
             show(reply)
-            if data in reply:  # otherwise it was a late reply, say, to an earlier message
+            if data in reply:  # if not, the reply may be to an earlier message, and late
                 break
 except KeyboardInterrupt:  # Ctrl-C
     end_line()

@@ -25,11 +25,12 @@ try:
     udpSerSock.bind(ADDR)
 
     while True:
-        print('waiting for message...', flush=True)  # a file or pipe would have it late
+        # flush: otherwise a pipe or a file would have the line late.
+        print('waiting for message...', flush=True)
         try:
             # No datagram is longer. With BUFSIZ, the end of a longer message would be lost.
             data, addr = udpSerSock.recvfrom(65535)
-        except OSError as why:  # this is how Windows says that a client has gone
+        except OSError as why:  # Windows reports here that a client has gone
             print('...not received:', why.strerror, file=sys.stderr)
             sleep(0.1)  # an error that stays does not flood the screen
             continue
