@@ -146,11 +146,11 @@ def use_utf8(stream):
     """Let standard input or output be UTF-8, where \\n alone ends a line, on Windows too.
 
     A byte that is no UTF-8 is read as a stand-in character, which is written as the same
-    byte again: 'surrogateescape' (PEP 383). The windows of IDLE and Thonny cannot be set.
-    Nor can an input of which a line was read: either it was set before that line, or a
-    larger program uses it.
+    byte again: 'surrogateescape' (PEP 383). The windows of IDLE and Thonny are no such
+    streams. An input of which a line was read cannot be set: either it was set before that
+    line, or a larger program uses it.
     """
-    if not hasattr(stream, 'reconfigure'):
+    if not isinstance(stream, io.TextIOWrapper):  # a file, a pipe or a terminal is one
         return
 
     try:
@@ -195,7 +195,7 @@ def show(reply):
     """
     use_utf8(sys.stdout)
     errors = 'surrogateescape'
-    if not hasattr(sys.stdout, 'reconfigure'):
+    if not isinstance(sys.stdout, io.TextIOWrapper):
         errors = 'replace'  # by a mark: a window shows nothing of a line with a stand-in
 
     text = reply.decode('utf-8', errors)
