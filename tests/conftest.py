@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import textwrap
 from contextlib import ExitStack
 
 import helpers
@@ -51,8 +50,7 @@ def serve(tmp_path, folder):
     yield start
 
     for server in started:
-        server.process.kill()
-        server.process.wait()
+        server.kill()
     for server in started:
         if server.folder == ROOT:
             assert 'Traceback' not in server.errors
@@ -73,10 +71,15 @@ def start_client(folder):
     """Start a client in pipes, to enter some lines and read what it prints while it runs."""
     with ExitStack() as stack:
 
-        def start(client: str, port: int, data: bytes, **popen) -> subprocess.Popen:
-            settings = dict.fromkeys(['stdin', 'stdout', 'stderr'], subprocess.PIPE)
-            settings |= {'bufsize': 0, 'env': environment(folder)} | popen
-            process = subprocess.Popen(command(folder, client, port), **settings)
+        def start(client: str, port: int, data: bytes) -> subprocess.Popen:
+            process = subprocess.Popen(
+                command(folder, client, port),
+                bufsize=0,
+                env=environment(folder),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
             stack.enter_context(process)
             stack.callback(process.kill)
             process.stdin.write(data)
@@ -86,22 +89,42 @@ def start_client(folder):
 
 
 @pytest.fixture
-def terminal(folder):
-    """Start a program on a terminal of its own, and wait until it shows a text: its prompt."""
+def spawn(folder):
+    """Run some words on a terminal of their own."""
     pexpect = pytest.importorskip('pexpect')
     with ExitStack() as stack:
 
-        def start(script: str, port: int, *options: str, text: str = '> ', **spawn):
-            python, *arguments = command(folder, script, port, *options)
-            settings = {'timeout': helpers.PATIENCE, 'dimensions': (24, 200)}
-            settings |= {'env': environment(folder, TERM='dumb', LC_ALL='C.UTF-8')} | spawn
-            process = pexpect.spawn(python, arguments, **settings)
+        def start(words: list[str]):
+            process = pexpect.spawn(
+                words[0],
+                words[1:],
+                env=environment(folder, TERM='dumb', LC_ALL='C.UTF-8'),
+                timeout=helpers.PATIENCE,
+                dimensions=(24, 200),
+            )
             stack.callback(process.close, force=True)
             process.logfile_read = io.BytesIO()
-            process.expect_exact(text)
             return process
 
         yield start
+
+
+@pytest.fixture
+def terminal(folder, spawn):
+    """Start a program on a terminal, and wait until it shows a text: its prompt."""
+
+    def start(script: str, port: int, text: str = '> '):
+        process = spawn(command(folder, script, port))
+        process.expect_exact(text)
+        return process
+
+    return start
+
+
+@pytest.fixture
+def in_shell(spawn):
+    """Run a line of sh on a terminal. Ctrl-C ends its commands, and the shell goes on."""
+    return lambda line: spawn(['/bin/sh', '-c', f'trap : INT; {line}'])
 
 
 @pytest.fixture
@@ -126,7 +149,7 @@ def before_script(tmp_path, folder):
     def environment_with(code: str) -> dict[str, str]:
         site = tmp_path / 'site'
         site.mkdir()
-        (site / 'sitecustomize.py').write_text(textwrap.dedent(code))
+        (site / 'sitecustomize.py').write_text(code)
         return environment(folder, PYTHONPATH=str(site))
 
     return environment_with

@@ -102,10 +102,9 @@ class Server:
             self.log_file = tmp_path / f'log-{self.port}'
             self.error_file = tmp_path / f'errors-{self.port}'
             self.start(*options, **popen)
-            if 'Address already in use' not in self.errors:
+            if not self.port_is_taken():
                 return
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         raise AssertionError('no port stays free')
 
     def start(self, *options, **popen):
@@ -122,14 +121,20 @@ class Server:
             return WAITS[self.script] in self.log
 
         def has_failed() -> bool:
-            return self.process.poll() is not None or 'already in use' in self.errors
+            return self.process.poll() is not None or self.port_is_taken()
 
         try:
             wait_until(lambda: serves() or has_failed())
         except AssertionError:  # no test has it yet that would end it
-            self.process.kill()
-            self.process.wait()
+            self.kill()
             raise
+
+    def port_is_taken(self) -> bool:
+        return 'Address already in use' in self.errors
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     @property
     def log(self) -> str:

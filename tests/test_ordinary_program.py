@@ -11,9 +11,10 @@ import pytest
 from helpers import CLIENTS, ROOT, free_port, pairs, run, servers, unstamped
 
 RUN = """
-import runpy, sys
+import os, runpy, sys
 
 sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])  # as for a script that Python runs itself
 
 
 def run_script():
@@ -32,7 +33,6 @@ def test_ctrl_c_runs_finally_and_atexit(serve, tmp_path, script):
     file = tmp_path / 'file'
     server = serve(
         script,
-        cwd=ROOT,
         env=os.environ | {'FILE': str(file)},
         python=larger_program("""
 import atexit, os
@@ -102,7 +102,6 @@ def test_sigint_that_is_ignored(serve, script):
 def test_server_in_a_thread(serve, script):
     server = serve(
         script,
-        cwd=ROOT,
         python=larger_program("""
 import threading
 
@@ -134,7 +133,9 @@ assert state() == before
 
 def test_import_of_common():
     """It changes nothing around it: no stream, no descriptor, no handler, no thread."""
-    subprocess.run([sys.executable, '-c', NOTHING_CHANGES], cwd=ROOT, check=True, timeout=20)
+    subprocess.run(
+        [sys.executable, '-c', NOTHING_CHANGES], cwd=ROOT, check=True, timeout=helpers.PATIENCE
+    )
 
 
 GOES_ON = """
@@ -155,7 +156,7 @@ def test_no_server_in_a_notebook():
     """A larger program sees SystemExit, and goes on."""
     port = free_port()
 
-    ended = run(ROOT, 'tsTclnt.py', port, b'', cwd=ROOT, python=larger_program(GOES_ON))
+    ended = run(ROOT, 'tsTclnt.py', port, b'', python=larger_program(GOES_ON))
 
     line = f'status tsTclnt.py: localhost port {port}: Connection refused\n'
     assert ended.stdout.decode() == f'{line}{line}goes on None\n'
@@ -168,7 +169,7 @@ def test_full_disk_of_a_larger_program(client):
     python = larger_program("print('kept until now')\nrun_script()")
 
     with open('/dev/full', 'w') as full:
-        ended = run(ROOT, client, free_port(), b'a\nb\n', cwd=ROOT, python=python, stdout=full)
+        ended = run(ROOT, client, free_port(), b'a\nb\n', python=python, stdout=full)
 
     assert ended.stderr.decode() == f'{client}: standard output: No space left on device\n'
     assert ended.returncode == 1
@@ -193,7 +194,7 @@ def test_ctrl_c_with_a_full_disk(serve, script, client):
     python = larger_program(CTRL_C_AT_THE_PROMPT)
 
     with open('/dev/full', 'w') as full:
-        ended = run(ROOT, client, port, b'', cwd=ROOT, python=python, stdout=full)
+        ended = run(ROOT, client, port, b'', python=python, stdout=full)
 
     assert (ended.stderr, ended.returncode) == (b'', 0)
 
@@ -203,7 +204,7 @@ def test_success_in_a_notebook(serve, script, client):
     """There is no SystemExit then: it would end what runs the script."""
     port = serve(script).port
 
-    ended = run(ROOT, client, port, b'a\n\nb\n', cwd=ROOT, python=larger_program(GOES_ON))
+    ended = run(ROOT, client, port, b'a\n\nb\n', python=larger_program(GOES_ON))
 
     assert unstamped(ended.stdout) == b'a\nb\ngoes on None\n'
     assert ended.stderr == b''
@@ -235,9 +236,9 @@ run_script()
 @pairs
 def test_window_of_thonny(serve, script, client):
     """The streams are then the window's own, which have little of what a file has."""
-    server = serve(script, cwd=ROOT, python=larger_program(WINDOW))
+    server = serve(script, python=larger_program(WINDOW))
 
-    ended = run(ROOT, client, server.port, b'', cwd=ROOT, python=larger_program(WINDOW))
+    ended = run(ROOT, client, server.port, b'', python=larger_program(WINDOW))
 
     # The byte e9 is no UTF-8, and a window would show nothing of a line with a stand-in.
     assert unstamped(ended.stdout).decode() == '> hi\n> é\n> caf\ufffd\n> '
@@ -250,7 +251,7 @@ def test_no_standard_input(serve, script, client):
     """As under pythonw, Windows' Python without a console."""
     python = larger_program('sys.stdin = None\nrun_script()')
 
-    ended = run(ROOT, client, serve(script).port, b'', cwd=ROOT, python=python)
+    ended = run(ROOT, client, serve(script).port, b'', python=python)
 
     assert (ended.stdout, ended.stderr, ended.returncode) == (b'', b'', 0)
 
@@ -260,7 +261,7 @@ def test_input_that_was_read_already(serve, script, client):
     """A larger program may read a line before the script has the rest."""
     python = larger_program('print("first:", input())\nrun_script()')
 
-    ended = run(ROOT, client, serve(script).port, b'a\nb\n', cwd=ROOT, python=python)
+    ended = run(ROOT, client, serve(script).port, b'a\nb\n', python=python)
 
     assert unstamped(ended.stdout) == b'first: a\nb\n'
     assert ended.stderr == b''

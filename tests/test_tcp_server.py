@@ -136,11 +136,11 @@ def test_keepalive(tcp_server):
 
     def timer() -> str:
         """Return the timer of the server's socket for the client: proc_net_tcp(5)."""
-        for line in Path('/proc/net/tcp').read_text().splitlines():
-            _, local, remote, _, _, timer, *_ = line.split()
-            ports = (int(local[-4:], 16), int(remote[-4:], 16)) if ':' in local else None
-            if ports == (tcp_server.port, client.getsockname()[1]):
-                return timer
+        ports = tcp_server.port, client.getsockname()[1]
+        for line in Path('/proc/net/tcp').read_text().splitlines()[1:]:
+            _, local, remote, _, _, active, *_ = line.split()
+            if (int(local[-4:], 16), int(remote[-4:], 16)) == ports:
+                return active
         return 'no such connection'
 
     with tcp_server.connect() as client:
@@ -198,7 +198,9 @@ def test_threads_mix_nothing_up(serve):
 def test_ctrl_c_in_mid_dialog(serve, options):
     server = serve('tsTserv.py', *options)
     with server.connect() as talker, server.connect() as idle:
-        exchange(idle if options else talker, b'hi')
+        exchange(talker, b'hi')
+        if options:
+            exchange(idle, b'hi')
         send_until_blocked(talker)
 
         assert server.stop(signal.SIGINT) == 0
@@ -243,18 +245,18 @@ def test_more_clients_than_open_files(serve):
 
 
 NO_MORE_THREADS = """
-    import threading
+import threading
 
-    real_start, started = threading.Thread.start, []
+real_start, started = threading.Thread.start, []
 
-    def start(thread):
-        if len(started) == 1:
-            started.append('one that fails')
-            raise RuntimeError("can't start new thread")
-        started.append('one that runs')
-        real_start(thread)
+def start(thread):
+    if len(started) == 1:
+        started.append('one that fails')
+        raise RuntimeError("can't start new thread")
+    started.append('one that runs')
+    real_start(thread)
 
-    threading.Thread.start = start
+threading.Thread.start = start
 """
 
 

@@ -90,7 +90,7 @@ def test_reply_of_another_form(enter, udp_peer, form):
     """A reader's own server may answer otherwise."""
     client = enter(b'one\n\n')
     data, addr = udp_peer.recvfrom(1024)
-    reply = form.replace(b'%s', data)
+    reply = form.replace(b'[]', A_STAMP).replace(b'%s', data)
 
     udp_peer.sendto(reply, addr)
 
