@@ -18,15 +18,15 @@ latest = (0, b'')  # when the latest timestamp was made, in seconds, and the tim
 def timestamp():
     """Return the time in brackets as ctime() gives it, b'[Sat Jun 17 17:27:21 2006]'.
 
-    ctime() is slow beside the rest of a server's work: it is called once a second at most.
+    A stamp serves for its whole second: ctime() for each message would slow a server down.
     """
-    global latest
+    global latest  # else the assignment below would make a local variable
 
     now = int(time())
     made, stamp = latest
     if made != now:
         stamp = f'[{ctime(now)}]'.encode()
-        latest = (now, stamp)  # together: a thread never sees a second with another's stamp
+        latest = (now, stamp)  # in one step: no thread sees a new second with an old stamp
     return stamp
 
 
@@ -49,7 +49,7 @@ def options(doc, host):
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of doc
     )
     default_host = host or 'any address'
-    default_host = default_host.replace('%', '%%')  # in its texts, argparse reads %% as %
+    default_host = default_host.replace('%', '%%')  # for argparse, a single % is a mistake
     parser.add_argument(
         '--host', type=host_name, default=host, help=f'name or address (default: {default_host})'
     )
@@ -63,9 +63,9 @@ def options(doc, host):
 def host_name(text):
     """Return text, the name or address of a host.
 
-    Raises UnicodeError, which argparse reports in one line, if no host can have that name:
-    'é..b' has two dots in a row. The socket calls encode a name in the same way (RFC 3490),
-    but would raise TypeError.
+    Raises UnicodeError, which argparse reports in one line, if text cannot be encoded as the
+    name of a host: 'é..b' has two dots in a row. The socket calls encode a name in the same
+    way (RFC 3490), but would raise TypeError.
     """
     text.encode('idna')
     return text
@@ -102,8 +102,8 @@ def error_line(args, why):
 def flush_output():
     """Write what print() may have kept; return None, or the OSError if that fails.
 
-    If it fails, sys.stdout becomes None for this whole process: Python would write the text
-    when it ends, and fail again, with lines of its own ("Exception ignored").
+    If it fails, sys.stdout becomes None for this whole process. Otherwise Python would write
+    the text when it ends, and fail again, with lines of its own ("Exception ignored").
     """
     try:
         print(end='', flush=True)
@@ -146,9 +146,10 @@ def use_utf8(stream):
     """Let standard input or output be UTF-8, where \\n alone ends a line, on Windows too.
 
     A byte that is no UTF-8 is read as a stand-in character, which is written as the same
-    byte again: 'surrogateescape' (PEP 383). The windows of IDLE and Thonny are no such
-    streams. An input of which a line was read cannot be set: either it was set before that
-    line, or a larger program uses it.
+    byte again: 'surrogateescape' (PEP 383). Without the setting of newline, Windows would
+    take a \\r for the end of a line, and write one. The windows of IDLE and Thonny stay as
+    they are. So does an input of which a line was read: either it was set before that line,
+    or a larger program uses it.
     """
     if not isinstance(stream, io.TextIOWrapper):  # a file, a pipe or a terminal is one
         return
@@ -196,7 +197,7 @@ def show(reply):
     use_utf8(sys.stdout)
     errors = 'surrogateescape'
     if not isinstance(sys.stdout, io.TextIOWrapper):
-        errors = 'replace'  # by a mark: a window shows nothing of a line with a stand-in
+        errors = 'replace'  # by a question mark: no window shows a line with a stand-in
 
     text = reply.decode('utf-8', errors)
     try:

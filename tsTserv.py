@@ -55,7 +55,7 @@ try:
     if os.name != 'nt':
         tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     tcpSerSock.bind(ADDR)
-    tcpSerSock.listen(1024)  # how many may wait; with 5, others try again after 1, 3, 7... s
+    tcpSerSock.listen(1024)  # clients that may wait; with 5, others try again for seconds
 
     while True:
         # flush: otherwise a pipe or a file would have the line late.
@@ -63,6 +63,7 @@ try:
         try:
             tcpCliSock, addr = tcpSerSock.accept()
         except OSError as why:  # such as too many open files: sockets count
+            # stderr, standard error, is for what is not in the book: its lines stay alone.
             print('...connection failed:', why.strerror, file=sys.stderr)
             sleep(0.5)  # meanwhile a client may quit, and errors do not flood the screen
             continue

@@ -33,6 +33,7 @@ try:
         try:
             udpCliSock.sendto(data, ADDR)
         except OSError as why:  # costs this message alone
+            # On stderr, standard error: a pipe or a file then has the replies alone.
             print(error_line(args, why), file=sys.stderr)
             lost = True
             continue
@@ -45,10 +46,13 @@ try:
                 lost = True
                 break
 
-            if addr[1] != args.port:  # not the server's port: somebody else
+            # Another port: not the server. Its address is not compared, as args.host may be a
+            # name.
+            if addr[1] != args.port:
                 continue
             show(reply)
-            if data in reply:  # if not, the reply may be to an earlier message, and late
+            # A late reply to an earlier message mostly does not hold data: then wait on.
+            if data in reply:
                 break
 except KeyboardInterrupt:  # Ctrl-C
     end_line()
@@ -58,4 +62,4 @@ finally:
     udpCliSock.close()
 
 if lost:
-    sys.exit(1)  # the status, by which a shell or a test knows that
+    sys.exit(1)  # the status tells a shell or a test that something was lost

@@ -31,6 +31,7 @@ try:
             # No datagram is longer. With BUFSIZ, the end of a longer message would be lost.
             data, addr = udpSerSock.recvfrom(65535)
         except OSError as why:  # Windows reports here that a client has gone
+            # stderr, standard error, is for what is not in the book: its lines stay alone.
             print('...not received:', why.strerror, file=sys.stderr)
             sleep(0.1)  # an error that stays does not flood the screen
             continue

@@ -90,7 +90,7 @@ def start_client(folder):
 
 @pytest.fixture
 def spawn(folder):
-    """Run some words on a terminal of their own."""
+    """Start a program, given as the words of its command, on a terminal of its own."""
     pexpect = pytest.importorskip('pexpect')
     with ExitStack() as stack:
 

@@ -125,7 +125,7 @@ class Server:
 
         try:
             wait_until(lambda: serves() or has_failed())
-        except AssertionError:  # no test has it yet that would end it
+        except BaseException:  # no test has it yet that would end it
             self.kill()
             raise
 
