@@ -8,7 +8,7 @@ import sys
 import threading
 from time import ctime, time
 
-HOST = ''  # blank: any address of this computer to a server, localhost to a client
+HOST = ''  # blank: any IPv4 address of this computer to a server, localhost to a client
 PORT = 21567  # the same for a server and its clients
 BUFSIZ = 1024  # bytes
 
@@ -42,13 +42,13 @@ def stamped(data):
 def options(doc, host):
     """Return a parser of the command line, which has --host and --port.
 
-    doc is the text for --help, host the default of --host: blank is any address.
+    doc is the text for --help, host the default of --host: blank is any IPv4 address.
     """
     parser = argparse.ArgumentParser(
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of doc
     )
-    default_host = host or 'any address'
+    default_host = host or 'any IPv4 address'
     default_host = default_host.replace('%', '%%')  # for argparse, a single % is a mistake
     parser.add_argument(
         '--host', type=host_name, default=host, help=f'name or address (default: {default_host})'
@@ -93,7 +93,7 @@ def error_line(args, why):
         why = output_error
 
     script = os.path.basename(sys.argv[0])
-    host = args.host or 'any address'
+    host = args.host or 'any IPv4 address'
     where = why.filename or f'{host} port {args.port}'
     reason = why.strerror or why  # a time-out, or an error of our own, has no strerror
     return f'{script}: {where}: {reason}'

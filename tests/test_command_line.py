@@ -21,7 +21,7 @@ def test_help(script):
 
     printed = ended.stdout.decode()
     assert ast.get_docstring(ast.parse((ROOT / script).read_text())) in printed
-    default_host = 'any address' if script in SERVERS else 'localhost'
+    default_host = 'any IPv4 address' if script in SERVERS else 'localhost'
     assert f'(default: {default_host})' in printed
     assert '1 to 65535 (default: 21567)' in printed
     assert ('--threads' in printed) == (script == 'tsTserv.py')
@@ -100,7 +100,7 @@ def test_port_in_use(serve, folder, script):
     ended = run(folder, script, port, b'')
 
     error = ended.stderr.decode()
-    assert error == f'{script}: any address port {port}: Address already in use\n'
+    assert error == f'{script}: any IPv4 address port {port}: Address already in use\n'
     assert ended.returncode == 1
 
 
