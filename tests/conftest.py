@@ -88,6 +88,11 @@ def start_client(folder):
         yield start
 
 
+def hang_up_as_usual() -> None:
+    """Let a program end with its terminal. Under nohup it would not."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def spawn(folder):
     """Start a program, given as the words of its command, on a terminal of its own."""
@@ -101,6 +106,7 @@ def spawn(folder):
                 env=environment(folder, TERM='dumb', LC_ALL='C.UTF-8'),
                 timeout=helpers.PATIENCE,
                 dimensions=(24, 200),
+                preexec_fn=hang_up_as_usual,
             )
             stack.callback(process.close, force=True)
             process.logfile_read = io.BytesIO()
