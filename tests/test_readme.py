@@ -172,17 +172,22 @@ def test_reply_that_comes_late(start_server, open_terminal, copy, folder, number
 
 
 @both
-def test_second_start(start_server, open_terminal, folder, number):
-    server = start_server(f'python3 {folder}tsTserv.py')
-    client = open_terminal(f'python3 {folder}tsTclnt.py')
+def test_second_start(start_server, open_terminal, port, folder, number):
+    options = ['', f' --port {port}'][number]
+    server = start_server(f'python3 {folder}tsTserv.py{options}')
+    client = open_terminal(f'python3 {folder}tsTclnt.py{options}')
     enter(client, 'hi')
     client.expect_exact(']')
 
     press_ctrl_c(server)
     server.expect_exact('\n$ ')
-    server.sendline(f'python3 {folder}tsTserv.py')
-
+    server.sendline(f'python3 {folder}tsTserv.py{options}')
     assert_shows(server, sessions_under('3.')[number])
+
+    enter(client, 'hi again')
+    word = ['', 'tsTclnt.py: localhost port PORT: the server has closed the connection\n'][number]
+    client.expect_exact('\n$ ')
+    assert plain(client.before.decode()) == plain(f'hi again\n{word}')
 
 
 @both
@@ -207,7 +212,7 @@ def test_lost_datagram(start_server, open_terminal, folder, number):
 def test_letter(start_server, open_terminal, folder, number):
     server = start_server(f'python3 {folder}tsUserv.py')
 
-    (command,) = re.findall(r'`(printf .* \| python3 tsUclnt\.py)`', README)
+    (command,) = re.findall(r'`(python3 .* \| python3 tsUclnt\.py)`', README)
     open_terminal(command)
 
     assert_shows(server, sessions_under('5.')[number])
@@ -273,7 +278,9 @@ def test_departures():
     told = []
     for heading in re.findall(r'^### \d\. .*: (.*)$', README, re.MULTILINE):
         told += heading.split(', ')
-    for table in re.findall(r'\| what happens without it \|\n\|-.*\n((?:\|.*\n)+)', README):
+    for table in re.findall(
+        r'^\| .*: the scripts have .*\n.*\n((?:\|.*\n)+)', README, re.MULTILINE
+    ):
         told += re.findall(r'^\| (.*?) \|', table, re.MULTILINE)
 
     tests = '\n'.join(path.read_text() for path in (ROOT / 'tests').glob('test_*.py'))

@@ -69,7 +69,7 @@ def test_longest_line(tcp_server):
 REASONS = 'the server has closed the connection|Connection reset by peer|Broken pipe'
 
 
-@departure('the end of the server is an error', seen="^assert '' ==")
+@departure('an error when the server has ended', seen="^assert '' ==")
 def test_server_that_ends(start_client, listener):
     client = start_client('tsTclnt.py', listener.getsockname()[1], b'two\n')
     connection, _ = listener.accept()

@@ -108,7 +108,7 @@ def test_starts_again_under_a_client(tcp_server):
         assert tcp_server.errors == ''
 
 
-@departure('a lost client ends its dialog alone', seen='ConnectionResetError')
+@departure('only the dialog ends with a lost client', seen='ConnectionResetError')
 def test_reset_in_mid_dialog(tcp_server):
     client = tcp_server.connect()
     exchange(client, b'hi')

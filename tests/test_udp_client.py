@@ -65,7 +65,7 @@ def test_ctrl_c_while_it_waits(enter, udp_peer):
     assert (client.stdout.read(), client.stderr.read()) == (b'', b'')
 
 
-@departure('a reply holds its message', seen='out of step')
+@departure('the reply that holds the message', seen='out of step')
 def test_late_and_doubled_replies(enter, udp_peer):
     """They are shown as they come, and stand for no other."""
     client = enter(b'one\ntwo\n\n')
@@ -126,7 +126,7 @@ def test_long_reply(enter, udp_peer):
     assert (shown, errors, client.returncode) == (reply + b'\n', b'', 0)
 
 
-@departure('nothing from another port', seen='not for you')
+@departure('no datagrams from other ports', seen='not for you')
 def test_stranger(enter, udp_peer):
     """A datagram from elsewhere is not shown, and nothing is sent there."""
     client = enter(b'one\n')
