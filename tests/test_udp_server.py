@@ -32,7 +32,7 @@ def test_empty_datagram(udp_server):
     assert unstamped(udp_server.ask(b'')) == b''
 
 
-@departure('only the datagram lost that fails', seen='Forced to fail')
+@departure('an error costs one datagram', seen='Forced to fail')
 def test_recvfrom_that_fails(serve, before_script):
     """So Windows says that a client has gone without its reply. The log is not filled."""
     server = serve('tsUserv.py', env=before_script(failing('recvfrom', 2, 20)))
