@@ -99,10 +99,11 @@ def spawn(folder):
     pexpect = pytest.importorskip('pexpect')
     with ExitStack() as stack:
 
-        def start(words: list[str]):
+        def start(words: list[str], cwd=None):
             process = pexpect.spawn(
                 words[0],
                 words[1:],
+                cwd=cwd,
                 env=environment(folder, TERM='dumb', LC_ALL='C.UTF-8'),
                 timeout=helpers.PATIENCE,
                 dimensions=(24, 200),

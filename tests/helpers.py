@@ -37,9 +37,10 @@ pairs = pytest.mark.parametrize(
 def departure(row: str, seen: str):
     """Hold a test against the script, for which it must pass, and the listing, where it must fail.
 
-    row is the row of the README's table of departures, and seen a pattern of what the
-    test's failure then says. The test runs twice: its fixture `folder` is the folder of
-    the scripts, then that of the listings. A failure of another kind is an error.
+    row is what the README calls the departure, in the heading of a fault or at the beginning
+    of a row, and seen a pattern of what the test's failure then says. The test runs twice: its
+    fixture `folder` is the folder of the scripts, then that of the listings. A failure of
+    another kind is an error.
     """
     failure = pytest.RaisesExc(Exception, check=lambda why: re.search(seen, str(why)) is not None)
     must_fail = pytest.mark.xfail(strict=True, raises=failure, reason=row)

@@ -8,12 +8,18 @@ import sys
 
 import helpers
 import pytest
-from helpers import LISTINGS, ROOT, wait_for_sleep, wait_until
+from helpers import LISTINGS, ROOT, pairs, wait_for_sleep, wait_until
 
 pexpect = pytest.importorskip('pexpect')
 pytest.importorskip('readline')
 
 README = (ROOT / 'README.md').read_text()
+
+
+def told(words: str) -> str:
+    """Return words that the README has to have."""
+    assert words in ' '.join(README.split())
+    return words
 
 
 def sessions(text: str) -> list[str]:
@@ -27,12 +33,19 @@ def sessions_under(heading: str) -> list[str]:
     return sessions(README[start : README.index('\n#', start)])
 
 
+def fault(number: int, kind: str) -> tuple[str, str]:
+    """Return the folder of a kind of programs, and what they show of a fault."""
+    listing, script = sessions_under(f'{number}.')
+    if kind == 'listing':
+        return 'tests/listings/', listing
+    return '', script
+
+
 def plain(screen: str) -> str:
     """Return what a terminal shows without what differs from one time to the next."""
-    screen = re.sub(r'\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d', 'DAY AND TIME', screen)
+    screen = re.sub(r'[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d', 'DAY AND TIME', screen)
     screen = re.sub(r' 20\d\d\]', ' YEAR]', screen)
     screen = re.sub(r"\('127\.0\.0\.1', \d+\)", 'ADDRESS', screen)
-    screen = re.sub(r'(localhost|port) \d+', r'\1 PORT', screen)
     screen = re.sub(r'(Traceback .*\n)(?: .*\n)+', r'\1  ...\n', screen)
     lines = [line.rstrip() for line in screen.splitlines()]
     return '\n'.join(line for line in lines if line)  # some shells add an empty line to a ^C
@@ -55,32 +68,18 @@ def copy(tmp_path, port):
 
 
 @pytest.fixture
-def open_terminal(tmp_path, copy, spawn):
-    """Open a terminal, with a shell in the copy, and enter a command."""
+def open_terminal(tmp_path, copy, port, spawn):
+    """Open a terminal, with a shell in the copy, and enter a command of the README."""
     (tmp_path / 'python3').symlink_to(sys.executable)
-    path = f'{tmp_path}:{os.environ["PATH"]}'
+    variables = [f'PATH={tmp_path}:{os.environ["PATH"]}', 'PS1=$ ', 'ENV=', 'HISTFILE=']
 
     def open_one(command: str):
-        shell = ['env', f'PATH={path}', 'PS1=$ ', 'ENV=', 'HISTFILE=', 'sh', '-i']
-        terminal = spawn(['sh', '-c', 'cd "$0" && exec "$@"', str(copy), *shell])
+        terminal = spawn(['env', *variables, 'sh', '-i'], cwd=copy)
         terminal.expect_exact('$ ')
-        terminal.sendline(command)
+        terminal.sendline(command.replace('21567', port))
         return terminal
 
     return open_one
-
-
-def assert_shows(terminal, session: str) -> None:
-    """Wait until a terminal has shown what a session of the README has, and no more."""
-
-    def shown() -> str:
-        terminal.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0.05)  # reads what is there
-        return plain(terminal.logfile_read.getvalue().decode())
-
-    try:
-        wait_until(lambda: shown() == plain(session))
-    finally:
-        assert shown() == plain(session)
 
 
 @pytest.fixture
@@ -95,6 +94,24 @@ def start_server(open_terminal):
     return start
 
 
+@pytest.fixture
+def assert_shows(port):
+    """Wait until a terminal has shown what a session of the README has, and no more."""
+
+    def check(terminal, session: str) -> None:
+        def shown() -> str:
+            terminal.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0.05)  # reads what is there
+            screen = terminal.logfile_read.getvalue().decode()
+            return plain(screen.replace(port, '21567'))
+
+        try:
+            wait_until(lambda: shown() == plain(session))
+        except AssertionError:
+            assert shown() == plain(session)
+
+    return check
+
+
 def enter(client, *lines: str) -> None:
     """Enter lines, each at the prompt of a client."""
     for line in lines:
@@ -102,7 +119,13 @@ def enter(client, *lines: str) -> None:
         client.sendline(line)
 
 
-def test_start_on_tcp(start_server, open_terminal):
+def press_ctrl_c(terminal) -> None:
+    """Press it while the program on the terminal waits."""
+    wait_for_sleep(terminal.pid)
+    terminal.sendintr()
+
+
+def test_start_on_tcp(start_server, open_terminal, assert_shows):
     server_shows, client_shows, _, _ = sessions_under('Start')
 
     server = start_server('python3 tsTserv.py')
@@ -113,7 +136,7 @@ def test_start_on_tcp(start_server, open_terminal):
     assert_shows(server, server_shows)
 
 
-def test_start_on_udp(start_server, open_terminal):
+def test_start_on_udp(start_server, open_terminal, assert_shows):
     _, _, server_shows, client_shows = sessions_under('Start')
 
     server = start_server('python3 tsUserv.py')
@@ -125,16 +148,16 @@ def test_start_on_udp(start_server, open_terminal):
 
 
 # Each fault is shown with the listings, and then with the scripts.
-both = pytest.mark.parametrize(
-    ('folder', 'number'), [('tests/listings/', 0), ('', 1)], ids=['listing', 'script']
-)
+both = pytest.mark.parametrize('kind', ['listing', 'script'])
 
 
 @both
-def test_second_client(start_server, open_terminal, folder, number):
-    session = sessions_under('1.')[number]
-    options = ['', ' --threads'][number]
-    start_server(f'python3 {folder}tsTserv.py{options}')
+def test_second_client(start_server, open_terminal, assert_shows, kind):
+    folder, session = fault(1, kind)
+    if kind == 'listing':
+        start_server('python3 tests/listings/tsTserv.py')
+    else:
+        start_server(told('python3 tsTserv.py --threads'))
 
     first = open_terminal(f'python3 {folder}tsTclnt.py')
     enter(first, 'hi')
@@ -143,88 +166,106 @@ def test_second_client(start_server, open_terminal, folder, number):
     enter(second, 'hi')
     assert_shows(second, session)
 
-    enter(first, 'hi again')
-    first.expect_exact('] hi again' if folder else ']hi again')
-    assert_shows(second, session)  # still
+    if kind == 'listing':
+        enter(first, 'hi again')
+        first.expect_exact('] hi again')
+        assert_shows(second, session)  # still
 
-    enter(first, '')
-    second.expect_exact('] hi' if folder else ']hi')
+        told('no reply until you quit the first')
+        enter(first, '')
+        second.expect_exact('] hi')
 
 
 @both
-def test_reply_that_comes_late(start_server, open_terminal, copy, folder, number):
+def test_reply_that_comes_late(start_server, open_terminal, assert_shows, copy, kind):
+    folder, session = fault(2, kind)
+    told("put 20 for 1024 in the listing's client and in `common.py`")
     for file in [copy / 'tests/listings/tsTclnt.py', copy / 'common.py']:
         text = file.read_text()
         assert text.count('1024') == 1
         file.write_text(text.replace('1024', '20'))
-    server = start_server(f'python3 {folder}tsTserv.py')
 
+    server = start_server(f'python3 {folder}tsTserv.py')
     client = open_terminal(f'python3 {folder}tsTclnt.py')
     enter(client, 'spanish inquisition', 'hi')
-
-    assert_shows(client, sessions_under('2.')[number])
+    assert_shows(client, session)
 
     client.sendline()
-    if folder:
+    if kind == 'listing':
+        told("resets the connection, and that ends the listing's server")
         server.expect_exact('ConnectionResetError')
     else:
         server.expect_exact('\nwaiting for connection...')
 
 
 @both
-def test_second_start(start_server, open_terminal, folder, number):
+def test_second_start(start_server, open_terminal, assert_shows, kind):
+    folder, session = fault(3, kind)
     server = start_server(f'python3 {folder}tsTserv.py')
     client = open_terminal(f'python3 {folder}tsTclnt.py')
     enter(client, 'hi')
     client.expect_exact(']')
 
-    wait_for_sleep(server.pid)
-    server.sendintr()
+    press_ctrl_c(server)
     server.expect_exact('\n$ ')
     server.sendline(f'python3 {folder}tsTserv.py')
-    assert_shows(server, sessions_under('3.')[number])
+    assert_shows(server, session)
 
     enter(client, 'hi again')
-    if folder:
-        client.expect_exact('hi again\r\n$ ')  # without a word
-        start_server('python3 tsTserv.py')  # the port is free
+    if kind == 'listing':
+        told('it ends without a word, and the port is free')
+        client.expect_exact('hi again\r\n$ ')
+        start_server('python3 tests/listings/tsTserv.py')
     else:
-        client.expect_exact(': the server has closed the connection\r\n$ ')
+        told('it says `the server has closed the connection`')
+        client.expect_exact(': the server has closed the connection\r\n')
 
 
 @both
-def test_lost_datagram(start_server, open_terminal, folder, number):
+def test_lost_datagram(start_server, open_terminal, assert_shows, kind):
+    folder, session = fault(4, kind)
     client = open_terminal(f'python3 {folder}tsUclnt.py')
     enter(client, 'hi')
     client.expect_exact('hi\r\n')
     wait_for_sleep(client.pid)  # the datagram is lost now
 
-    if folder:
-        server = start_server(f'python3 {folder}tsUserv.py')
-        assert_shows(server, f'$ python3 {folder}tsUserv.py\nwaiting for message...')
+    if kind == 'listing':
+        start_server('python3 tests/listings/tsUserv.py')
+        assert_shows(client, session)
+
+        told('still waits, whatever you enter, until Ctrl-C')
+        client.sendline('hi again')
+        assert_shows(client, session + 'hi again\n')
+        press_ctrl_c(client)
+        client.expect_exact('KeyboardInterrupt')
     else:
         client.expect_exact('timed out')
         start_server('python3 tsUserv.py')
         enter(client, 'hi')
-
-    assert_shows(client, sessions_under('4.')[number])
+        assert_shows(client, session)
 
 
 @both
-def test_letter(start_server, open_terminal, folder, number):
+def test_letter(start_server, open_terminal, assert_shows, kind):
+    folder, session = fault(5, kind)
     server = start_server(f'python3 {folder}tsUserv.py')
 
     (command,) = re.findall(r'`(python3 .* \| python3 tsUclnt\.py)`', README)
-    open_terminal(command)
+    client = open_terminal(command)
 
-    assert_shows(server, sessions_under('5.')[number])
+    assert_shows(server, session)
+    told('The client says `timed out` the first time, and then has its é back')
+    if kind == 'listing':
+        client.expect_exact(': timed out\r\n')
+    else:
+        client.expect_exact(b']caf\xe9\r\n')
 
 
 PIPES = [session for session in sessions(README) if ' | ' in session]
 
 
-@pytest.mark.parametrize('session', PIPES)
-def test_pipe(start_server, open_terminal, port, session):
+@pytest.mark.parametrize('session', PIPES, ids=['pipe', 'nc', 'long line'])
+def test_pipe(start_server, open_terminal, assert_shows, session):
     command = session.splitlines()[0].removeprefix('$ ')
     if ' nc -N ' in command:
         nc = shutil.which('nc')
@@ -232,7 +273,7 @@ def test_pipe(start_server, open_terminal, port, session):
             pytest.skip('takes an nc that has -N')
     start_server('python3 tsTserv.py')
 
-    terminal = open_terminal(command.replace('21567', port))
+    terminal = open_terminal(command)
 
     assert_shows(terminal, session + '$')
 
@@ -246,44 +287,50 @@ def test_every_session_is_followed():
     assert sorted(followed) == sorted(sessions(README))
 
 
-def test_answer_of_your_own(start_server, open_terminal, copy):
-    """The line for stamped() works with both pairs."""
+@pairs
+def test_answer_of_your_own(start_server, open_terminal, copy, script, client):
+    """The line for stamped() works."""
     (line,) = re.findall(r'`(return timestamp\(\) .*)`', README)
     text = (copy / 'common.py').read_text()
     assert text.count('return timestamp() + data') == 1
     (copy / 'common.py').write_text(text.replace('return timestamp() + data', line))
 
-    for letter in 'TU':
-        start_server(f'python3 ts{letter}serv.py')
-        client = open_terminal(f'python3 ts{letter}clnt.py')
-        enter(client, 'hi')
-        client.expect(r'\]\w+: hi\r\n> ')
+    start_server(f'python3 {script}')
+    person = open_terminal(f'python3 {client}')
+    enter(person, 'hi')
+
+    person.expect_exact(']heard: hi\r\n> ')
 
 
 def test_names():
-    """Each file and each function that the README names is there."""
-    files = re.findall(r'`((?:tests/)?\w+\.(?:py|toml))`', README)
+    """Each file, each function and each part that the README names is there."""
+    files = re.findall(r'[\w/]+\.(?:py|toml)\b', README)
     assert 'common.py' in files
     for name in files:
-        assert (ROOT / name).exists() or (ROOT / 'tests' / name).exists(), name
+        assert (ROOT / name).exists(), name
 
     functions = re.findall(r'`(\w+)\(', README)
     assert 'entered' in functions
     scripts = '\n'.join(path.read_text() for path in ROOT.glob('*.py'))
-    tests = '\n'.join(path.read_text() for path in ROOT.glob('tests/*.py'))
     for name in functions:
-        assert re.search(rf'\b{name}\(', scripts) or f'def {name}(' in tests, name
+        assert re.search(rf'\b{name}\(', scripts), name
+
+    parts = re.findall(r'\]\(#(.*?)\)', README)
+    headings = re.findall(r'^#+ (.*)$', README, re.MULTILINE)
+    assert parts
+    for part in parts:  # as GitHub makes it of a heading
+        assert part in [heading.lower().replace(',', '').replace(' ', '-') for heading in headings]
 
 
 def test_departures():
     """Each that the README tells of is proven by a test that the listing fails, and no other."""
-    told = []
+    named = []
     for heading in re.findall(r'^### \d\. .*: (.*)$', README, re.MULTILINE):
-        told += heading.split(', ')
+        named += heading.split(', ')
     for table in re.findall(
-        r'^\| .*: the scripts have .*\n.*\n((?:\|.*\n)+)', README, re.MULTILINE
+        r'^\| .*: with the scripts .*\n.*\n((?:\|.*\n)+)', README, re.MULTILINE
     ):
-        told += re.findall(r'^\| (.*?) \|', table, re.MULTILINE)
+        named += re.findall(r'^\| (.*?) \|', table, re.MULTILINE)
 
     tests = '\n'.join(path.read_text() for path in (ROOT / 'tests').glob('test_*.py'))
-    assert sorted(told) == sorted(set(re.findall(r"^@departure\('(.*?)',", tests, re.MULTILINE)))
+    assert sorted(named) == sorted(set(re.findall(r"^@departure\('(.*?)',", tests, re.MULTILINE)))
