@@ -240,6 +240,12 @@ def stop(process: subprocess.Popen, signum: int) -> int:
     return process.wait(PATIENCE)
 
 
+def press_ctrl_c(terminal) -> None:
+    """Press it on a terminal, while the program there waits."""
+    wait_for_sleep(terminal.pid)
+    terminal.sendintr()
+
+
 def read_line(process: subprocess.Popen) -> bytes:
     """Return the next line that a client in pipes prints; fail if none comes."""
     readable, _, _ = select.select([process.stdout], [], [], PATIENCE)

@@ -8,7 +8,7 @@ import sys
 
 import helpers
 import pytest
-from helpers import LISTINGS, ROOT, pairs, wait_for_sleep, wait_until
+from helpers import LISTINGS, ROOT, pairs, press_ctrl_c, wait_for_sleep, wait_until
 
 pexpect = pytest.importorskip('pexpect')
 pytest.importorskip('readline')
@@ -57,14 +57,21 @@ def port():
 
 
 @pytest.fixture
-def copy(tmp_path, port):
-    """A copy of the project, on a port of its own."""
-    copy = tmp_path / 'copy'
-    for path in [*ROOT.glob('*.py'), *LISTINGS.glob('*.py')]:
-        file = copy / path.relative_to(ROOT)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(path.read_text().replace('21567', port))
+def copy(edited, port):
+    """A copy of the scripts and the listings, on a port of its own."""
+    copy = edited('21567', port)
+    listings = copy / 'tests/listings'
+    listings.mkdir(parents=True)
+    for path in LISTINGS.glob('*.py'):
+        (listings / path.name).write_text(path.read_text().replace('21567', port))
     return copy
+
+
+def replace_in(file, old: str, new: str) -> None:
+    """Replace a text that a file has once, as a reader does in an editor."""
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
 
 
 @pytest.fixture
@@ -117,12 +124,6 @@ def enter(client, *lines: str) -> None:
     for line in lines:
         client.expect_exact('\n> ')
         client.sendline(line)
-
-
-def press_ctrl_c(terminal) -> None:
-    """Press it while the program on the terminal waits."""
-    wait_for_sleep(terminal.pid)
-    terminal.sendintr()
 
 
 def test_start_on_tcp(start_server, open_terminal, assert_shows):
@@ -180,10 +181,8 @@ def test_second_client(start_server, open_terminal, assert_shows, kind):
 def test_reply_that_comes_late(start_server, open_terminal, assert_shows, copy, kind):
     folder, session = fault(2, kind)
     told("put 20 for 1024 in the listing's client and in `common.py`")
-    for file in [copy / 'tests/listings/tsTclnt.py', copy / 'common.py']:
-        text = file.read_text()
-        assert text.count('1024') == 1
-        file.write_text(text.replace('1024', '20'))
+    replace_in(copy / 'tests/listings/tsTclnt.py', '1024', '20')
+    replace_in(copy / 'common.py', '1024', '20')
 
     server = start_server(f'python3 {folder}tsTserv.py')
     client = open_terminal(f'python3 {folder}tsTclnt.py')
@@ -291,9 +290,7 @@ def test_every_session_is_followed():
 def test_answer_of_your_own(start_server, open_terminal, copy, script, client):
     """The line for stamped() works."""
     (line,) = re.findall(r'`(return timestamp\(\) .*)`', README)
-    text = (copy / 'common.py').read_text()
-    assert text.count('return timestamp() + data') == 1
-    (copy / 'common.py').write_text(text.replace('return timestamp() + data', line))
+    replace_in(copy / 'common.py', 'return timestamp() + data', line)
 
     start_server(f'python3 {script}')
     person = open_terminal(f'python3 {client}')

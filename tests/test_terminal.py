@@ -5,7 +5,7 @@ import shlex
 
 import helpers
 import pytest
-from helpers import CAME, ROOT, STAMP, WAITS, command, departure, pairs, wait_until
+from helpers import CAME, ROOT, STAMP, WAITS, command, departure, pairs, press_ctrl_c, wait_until
 
 pexpect = pytest.importorskip('pexpect')
 pytest.importorskip('readline')
@@ -36,8 +36,7 @@ def test_session_of_the_book(terminal, script, client):
     times = 1 if script == 'tsTserv.py' else 2
     for _ in range(times):
         server.expect_exact(f'\n{WAITS[script]}')
-    helpers.wait_for_sleep(server.pid)
-    server.sendintr()
+    press_ctrl_c(server)
     shown = screen(server).removeprefix(f'{WAITS[script]}\n')
     assert re.fullmatch(rf'({came}){{{times}}}\^C\n', shown)
     assert server.exitstatus == 0
@@ -83,8 +82,7 @@ def test_ctrl_c_while_it_waits(terminal, listener):
 
     with connection:
         connection.recv(1024)
-        helpers.wait_for_sleep(person.pid)
-        person.sendintr()
+        press_ctrl_c(person)
         assert screen(person) == '> anybody there?\n^C\n'
     assert person.exitstatus == 0
 
@@ -154,8 +152,7 @@ def test_ctrl_c_ends_a_server_and_tee(in_shell, script, tmp_path):
     person.expect_exact(WAITS[script])
     wait_until(lambda: file.read_text() == f'{WAITS[script]}\n')
 
-    helpers.wait_for_sleep(person.pid)
-    person.sendintr()
+    press_ctrl_c(person)
     person.expect(pexpect.EOF)
 
     assert file.read_text() == f'{WAITS[script]}\n'
