@@ -49,7 +49,7 @@ def options(doc, host):
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of doc
     )
     default_host = host or 'any IPv4 address'
-    default_host = default_host.replace('%', '%%')  # for argparse, a single % is a mistake
+    default_host = default_host.replace('%', '%%')  # fe80::1%eth0: argparse wants two of a %
     parser.add_argument(
         '--host', type=host_name, default=host, help=f'name or address (default: {default_host})'
     )
@@ -64,8 +64,8 @@ def host_name(text):
     """Return text, the name or address of a host.
 
     Raises UnicodeError, which argparse reports in one line, if text cannot be encoded as the
-    name of a host: 'é..b' has two dots in a row. The socket calls encode a name in the same
-    way (RFC 3490), but would raise TypeError.
+    name of a host (RFC 3490): 'é..b' has two dots in a row. For some such names, the socket
+    calls would raise TypeError, which is no OSError.
     """
     text.encode('idna')
     return text
@@ -106,7 +106,7 @@ def flush_output():
     the text when it ends, and fail again, with lines of its own ("Exception ignored").
     """
     try:
-        print(end='', flush=True)
+        print(end='', flush=True)  # prints nothing, but writes what was kept
     except OSError as why:
         sys.stdout = None
         why.filename = 'standard output'
@@ -123,8 +123,8 @@ def set_windows_ctrl_c():
     """
     if os.name != 'nt':  # not Windows
         return
-    # IDLE and notebooks have a stdout of their own, and no signal behind their Ctrl-C: after
-    # the call below, Ctrl-C would do nothing.
+    # IDLE and notebooks have a stdout of their own. Their Ctrl-C calls Python's own handler of
+    # the signal: after the call below, it would do nothing.
     if sys.stdout is not sys.__stdout__:
         return
 
@@ -135,7 +135,7 @@ def set_windows_ctrl_c():
 def end_line():
     """After Ctrl-C on a terminal, let the shell's prompt begin a line of its own.
 
-    Anywhere, write what print() may have kept, or give it up: see flush_output().
+    On a terminal or not, write what print() may have kept, or give it up: see flush_output().
     """
     if sys.stdout.isatty():
         print()
@@ -147,9 +147,9 @@ def use_utf8(stream):
 
     A byte that is no UTF-8 is read as a stand-in character, which is written as the same
     byte again: 'surrogateescape' (PEP 383). Without the setting of newline, Windows would
-    take a \\r for the end of a line, and write one. The windows of IDLE and Thonny stay as
-    they are. So does an input of which a line was read: either it was set before that line,
-    or a larger program uses it.
+    take a \\r for the end of a line, and write \\r\\n for one. The windows of IDLE and Thonny
+    stay as they are. So does an input of which a line was read: either it was set before
+    that line, or a larger program uses it.
     """
     if not isinstance(stream, io.TextIOWrapper):  # a file, a pipe or a terminal is one
         return
@@ -163,7 +163,8 @@ def use_utf8(stream):
 def entered(prompt):
     """Return the next line of standard input as bytes, without LF or CRLF at its end.
 
-    A person at a terminal sees the prompt. At the end of input, the line is b''.
+    A person at a terminal sees the prompt. At the end of input, the line is b'', as after Enter
+    alone.
     """
     # Both are missing under pythonw, Windows' Python without a console. And flush_output()
     # may have given up the output.
@@ -197,7 +198,8 @@ def show(reply):
     use_utf8(sys.stdout)
     errors = 'surrogateescape'
     if not isinstance(sys.stdout, io.TextIOWrapper):
-        errors = 'replace'  # by a question mark: no window shows a line with a stand-in
+        # By the sign U+FFFD: these windows show no line that has a stand-in character.
+        errors = 'replace'
 
     text = reply.decode('utf-8', errors)
     try:

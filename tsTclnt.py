@@ -38,12 +38,12 @@ try:
         while not reply.endswith(b'\n'):  # TCP may bring a reply in parts
             part = tcpCliSock.recv(BUFSIZ)
             if not part:
-                raise ConnectionError('the server has closed the connection')  # see below
+                raise ConnectionError('the server has closed the connection')  # an OSError
             reply += part
         show(reply)
 except KeyboardInterrupt:  # Ctrl-C
     end_line()
-except OSError as why:  # also a ConnectionError
+except OSError as why:
     sys.exit(error_line(args, why))
 finally:
     tcpCliSock.close()

@@ -22,7 +22,8 @@ def dialog(tcpCliSock):
     """Return with a timestamp whatever one client sends, until it quits or is lost."""
     try:
         # KEEPALIVE: after two silent hours, the system asks the client's computer for a sign
-        # of life. Otherwise a client that was switched off would be awaited for ever.
+        # of life, and recv() fails if none comes. Otherwise a client that was switched off
+        # would be awaited for ever.
         tcpCliSock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
         # NODELAY: otherwise TCP would hold back the end of the reply to a long line until the
         # client's computer has confirmed the beginning.
@@ -50,20 +51,20 @@ tcpSerSock = socket(family, SOCK_STREAM)
 
 try:
     # REUSEADDR: otherwise a server that ended while a client was connected could not start
-    # again for a minute: "Address already in use". On Windows a server can, and the option
-    # would let a second server take the same port.
+    # again for a minute: "Address already in use". On Windows a server can start again without
+    # the option, and with it a second server could take the same port.
     if os.name != 'nt':
         tcpSerSock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     tcpSerSock.bind(ADDR)
-    tcpSerSock.listen(1024)  # clients that may wait; with 5, others try again for seconds
+    tcpSerSock.listen(1024)  # so many clients may wait; with 5, more try again for seconds
 
     while True:
         # flush: otherwise a pipe or a file would have the line late.
         print('waiting for connection...', flush=True)
         try:
             tcpCliSock, addr = tcpSerSock.accept()
-        except OSError as why:  # such as too many open files: sockets count
-            # stderr, standard error, is for what is not in the book: its lines stay alone.
+        except OSError as why:  # such as too many open files: each socket is one
+            # On stderr, standard error: standard output then has the book's lines alone.
             print('...connection failed:', why.strerror, file=sys.stderr)
             sleep(0.5)  # meanwhile a client may quit, and errors do not flood the screen
             continue

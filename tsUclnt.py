@@ -22,7 +22,7 @@ set_windows_ctrl_c()
 family = AF_INET6 if ':' in args.host else AF_INET  # IPv6 addresses have colons
 udpCliSock = socket(family, SOCK_DGRAM)
 udpCliSock.settimeout(2)  # seconds: the network may lose a message or its reply
-lost = False  # whether a message or its reply was lost
+lost = False  # whether an error has cost a message or its reply
 
 try:
     while True:
@@ -46,14 +46,14 @@ try:
                 lost = True
                 break
 
-            # Another port: not the server. Its address is not compared, as args.host may be a
-            # name.
+            # Another port: not the server. The addresses are not compared: addr[0] has numbers,
+            # args.host may be a name.
             if addr[1] != args.port:
                 continue
             show(reply)
-            # A late reply to an earlier message mostly does not hold data: then wait on.
             if data in reply:
                 break
+            # Otherwise it is, most likely, a late reply to an earlier message: wait on.
 except KeyboardInterrupt:  # Ctrl-C
     end_line()
 except OSError as why:
@@ -62,4 +62,4 @@ finally:
     udpCliSock.close()
 
 if lost:
-    sys.exit(1)  # the status tells a shell or a test that something was lost
+    sys.exit(1)  # the status tells a shell or a test of it

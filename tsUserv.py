@@ -30,14 +30,14 @@ try:
         try:
             # No datagram is longer. With BUFSIZ, the end of a longer message would be lost.
             data, addr = udpSerSock.recvfrom(65535)
-        except OSError as why:  # Windows reports here that a client has gone
-            # stderr, standard error, is for what is not in the book: its lines stay alone.
+        except OSError as why:  # Windows reports here that an earlier reply met no client
+            # On stderr, standard error: standard output then has the book's lines alone.
             print('...not received:', why.strerror, file=sys.stderr)
             sleep(0.1)  # an error that stays does not flood the screen
             continue
 
-        # Ports, addr[1], below 1024 are those of services. Somebody can forge such a sender:
-        # the service would answer our answer, we would answer that, without end.
+        # Ports, addr[1], below 1024 are those of well-known services. Somebody can forge such a
+        # sender: the service would answer our answer, we would answer that, without end.
         if addr[1] < 1024:
             print('...received from and not returned to:', addr, file=sys.stderr)
             continue

@@ -241,7 +241,7 @@ def stop(process: subprocess.Popen, signum: int) -> int:
 
 
 def press_ctrl_c(terminal) -> None:
-    """Press it on a terminal, while the program there waits."""
+    """Press it on a terminal, while the program there, or the one in its shell, waits."""
     wait_for_sleep(terminal.pid)
     terminal.sendintr()
 

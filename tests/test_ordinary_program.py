@@ -235,7 +235,7 @@ run_script()
 
 @pairs
 def test_window_of_thonny(serve, script, client):
-    """The streams are then the window's own, which have little of what a file has."""
+    """The streams are then the window's own: no files, even if the output passes for one."""
     server = serve(script, python=larger_program(WINDOW))
 
     ended = run(ROOT, client, server.port, b'', python=larger_program(WINDOW))

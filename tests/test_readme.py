@@ -1,4 +1,7 @@
-"""The README as its reader follows it: what it says to type shows what it says, word for word."""
+"""The README as its reader follows it: what it says to type is typed, and shows what it says.
+
+The terminals are pexpect's: expect_exact(text) waits until the program there has shown a text.
+"""
 
 import os
 import re
@@ -16,25 +19,25 @@ pytest.importorskip('readline')
 README = (ROOT / 'README.md').read_text()
 
 
-def told(words: str) -> str:
-    """Return words that the README has to have."""
+def readme_says(words: str) -> str:
+    """Return words that the README has to have, be it in one line or in two."""
     assert words in ' '.join(README.split())
     return words
 
 
 def sessions(text: str) -> list[str]:
-    """Return what a text shows of terminals."""
+    """Return the terminals that a text shows, which are its blocks marked as console."""
     return re.findall(r'^```console\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
 
 
 def sessions_under(heading: str) -> list[str]:
-    """Return those of a part of the README, which the first words of its heading name."""
+    """Return the terminals under that heading of the README which begins so."""
     start = README.index(f'# {heading}')
     return sessions(README[start : README.index('\n#', start)])
 
 
 def fault(number: int, kind: str) -> tuple[str, str]:
-    """Return the folder of a kind of programs, and what they show of a fault."""
+    """Return the folder of the listings or the scripts, and the terminal shown for a fault."""
     listing, script = sessions_under(f'{number}.')
     if kind == 'listing':
         return 'tests/listings/', listing
@@ -42,13 +45,18 @@ def fault(number: int, kind: str) -> tuple[str, str]:
 
 
 def plain(screen: str) -> str:
-    """Return what a terminal shows without what differs from one time to the next."""
+    """Return what a terminal shows without what differs from one time to the next.
+
+    These are times, addresses, the inside of tracebacks, and empty lines, which some shells
+    add to a ^C.
+    """
+    # Not by STAMP: in fault 2, a stamp is cut between its time and its year.
     screen = re.sub(r'[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d', 'DAY AND TIME', screen)
     screen = re.sub(r' 20\d\d\]', ' YEAR]', screen)
     screen = re.sub(r"\('127\.0\.0\.1', \d+\)", 'ADDRESS', screen)
     screen = re.sub(r'(Traceback .*\n)(?: .*\n)+', r'\1  ...\n', screen)
     lines = [line.rstrip() for line in screen.splitlines()]
-    return '\n'.join(line for line in lines if line)  # some shells add an empty line to a ^C
+    return '\n'.join(line for line in lines if line)
 
 
 @pytest.fixture
@@ -59,12 +67,12 @@ def port():
 @pytest.fixture
 def copy(edited, port):
     """A copy of the scripts and the listings, on a port of its own."""
-    copy = edited('21567', port)
-    listings = copy / 'tests/listings'
+    scripts = edited('21567', port)
+    listings = scripts / 'tests/listings'
     listings.mkdir(parents=True)
     for path in LISTINGS.glob('*.py'):
         (listings / path.name).write_text(path.read_text().replace('21567', port))
-    return copy
+    return scripts
 
 
 def replace_in(file, old: str, new: str) -> None:
@@ -78,6 +86,7 @@ def replace_in(file, old: str, new: str) -> None:
 def open_terminal(tmp_path, copy, port, spawn):
     """Open a terminal, with a shell in the copy, and enter a command of the README."""
     (tmp_path / 'python3').symlink_to(sys.executable)
+    # The README's prompt, no file that the shell reads first, and no history that it writes.
     variables = [f'PATH={tmp_path}:{os.environ["PATH"]}', 'PS1=$ ', 'ENV=', 'HISTFILE=']
 
     def open_one(command: str):
@@ -114,7 +123,7 @@ def assert_shows(port):
         try:
             wait_until(lambda: shown() == plain(session))
         except AssertionError:
-            assert shown() == plain(session)
+            assert shown() == plain(session)  # so that pytest shows the difference
 
     return check
 
@@ -158,11 +167,11 @@ def test_second_client(start_server, open_terminal, assert_shows, kind):
     if kind == 'listing':
         start_server('python3 tests/listings/tsTserv.py')
     else:
-        start_server(told('python3 tsTserv.py --threads'))
+        start_server(readme_says('python3 tsTserv.py --threads'))
 
     first = open_terminal(f'python3 {folder}tsTclnt.py')
     enter(first, 'hi')
-    first.expect_exact(']')
+    first.expect_exact(']')  # the reply has come
     second = open_terminal(f'python3 {folder}tsTclnt.py')
     enter(second, 'hi')
     assert_shows(second, session)
@@ -172,7 +181,7 @@ def test_second_client(start_server, open_terminal, assert_shows, kind):
         first.expect_exact('] hi again')
         assert_shows(second, session)  # still
 
-        told('no reply until you quit the first')
+        readme_says('no reply until you quit the first')
         enter(first, '')
         second.expect_exact('] hi')
 
@@ -180,7 +189,7 @@ def test_second_client(start_server, open_terminal, assert_shows, kind):
 @both
 def test_reply_that_comes_late(start_server, open_terminal, assert_shows, copy, kind):
     folder, session = fault(2, kind)
-    told("put 20 for 1024 in the listing's client and in `common.py`")
+    readme_says("put 20 for 1024 in the listing's client and in `common.py`")
     replace_in(copy / 'tests/listings/tsTclnt.py', '1024', '20')
     replace_in(copy / 'common.py', '1024', '20')
 
@@ -191,7 +200,7 @@ def test_reply_that_comes_late(start_server, open_terminal, assert_shows, copy, 
 
     client.sendline()
     if kind == 'listing':
-        told("resets the connection, and that ends the listing's server")
+        readme_says("resets the connection, and that ends the listing's server")
         server.expect_exact('ConnectionResetError')
     else:
         server.expect_exact('\nwaiting for connection...')
@@ -203,7 +212,7 @@ def test_second_start(start_server, open_terminal, assert_shows, kind):
     server = start_server(f'python3 {folder}tsTserv.py')
     client = open_terminal(f'python3 {folder}tsTclnt.py')
     enter(client, 'hi')
-    client.expect_exact(']')
+    client.expect_exact(']')  # the reply has come
 
     press_ctrl_c(server)
     server.expect_exact('\n$ ')
@@ -212,11 +221,11 @@ def test_second_start(start_server, open_terminal, assert_shows, kind):
 
     enter(client, 'hi again')
     if kind == 'listing':
-        told('it ends without a word, and the port is free')
+        readme_says('it ends without a word, and the port is free')
         client.expect_exact('hi again\r\n$ ')
-        start_server('python3 tests/listings/tsTserv.py')
+        start_server('python3 tests/listings/tsTserv.py')  # and so it serves
     else:
-        told('it says `the server has closed the connection`')
+        readme_says('it says `the server has closed the connection`')
         client.expect_exact(': the server has closed the connection\r\n')
 
 
@@ -232,7 +241,7 @@ def test_lost_datagram(start_server, open_terminal, assert_shows, kind):
         start_server('python3 tests/listings/tsUserv.py')
         assert_shows(client, session)
 
-        told('still waits, whatever you enter, until Ctrl-C')
+        readme_says('still waits, whatever you enter, until Ctrl-C')
         client.sendline('hi again')
         assert_shows(client, session + 'hi again\n')
         press_ctrl_c(client)
@@ -245,7 +254,7 @@ def test_lost_datagram(start_server, open_terminal, assert_shows, kind):
 
 
 @both
-def test_letter(start_server, open_terminal, assert_shows, kind):
+def test_letter_in_latin_1(start_server, open_terminal, assert_shows, kind):
     folder, session = fault(5, kind)
     server = start_server(f'python3 {folder}tsUserv.py')
 
@@ -253,7 +262,7 @@ def test_letter(start_server, open_terminal, assert_shows, kind):
     client = open_terminal(command)
 
     assert_shows(server, session)
-    told('The client says `timed out` the first time, and then has its é back')
+    readme_says('The client says `timed out` the first time, and then has its é back')
     if kind == 'listing':
         client.expect_exact(': timed out\r\n')
     else:
@@ -274,11 +283,11 @@ def test_pipe(start_server, open_terminal, assert_shows, session):
 
     terminal = open_terminal(command)
 
-    assert_shows(terminal, session + '$')
+    assert_shows(terminal, session + '$')  # the prompt: the command has ended
 
 
 def test_every_session_is_followed():
-    """By a test of this file, which names its heading."""
+    """None is under another heading than those that the tests above follow."""
     followed = list(PIPES)
     for heading in ['Start', '1.', '2.', '3.', '4.', '5.']:
         followed += sessions_under(heading)
@@ -300,7 +309,7 @@ def test_answer_of_your_own(start_server, open_terminal, copy, script, client):
 
 
 def test_names():
-    """Each file, each function and each part that the README names is there."""
+    """Each file and each part that the README names is there, and each function is called."""
     files = re.findall(r'[\w/]+\.(?:py|toml)\b', README)
     assert 'common.py' in files
     for name in files:
@@ -312,15 +321,17 @@ def test_names():
     for name in functions:
         assert re.search(rf'\b{name}\(', scripts), name
 
-    parts = re.findall(r'\]\(#(.*?)\)', README)
     headings = re.findall(r'^#+ (.*)$', README, re.MULTILINE)
+    # As GitHub makes them of headings.
+    anchors = [heading.lower().replace(',', '').replace(' ', '-') for heading in headings]
+    parts = re.findall(r'\]\(#(.*?)\)', README)
     assert parts
-    for part in parts:  # as GitHub makes it of a heading
-        assert part in [heading.lower().replace(',', '').replace(' ', '-') for heading in headings]
+    for part in parts:
+        assert part in anchors, part
 
 
 def test_departures():
-    """Each that the README tells of is proven by a test that the listing fails, and no other."""
+    """Those of the README, in headings and tables, are those of the tests: see departure()."""
     named = []
     for heading in re.findall(r'^### \d\. .*: (.*)$', README, re.MULTILINE):
         named += heading.split(', ')
